@@ -1,0 +1,44 @@
+# `make` lists the targets. Python 3.11 or 3.12 and PyPI are all a machine needs.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export GLOG_minloglevel ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+venv: $(STAMP) ## make the environment in .venv and install everything
+
+$(STAMP): setup.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "avsc_tf needs Python 3.11 or 3.12 on the PATH (or make PYTHON=/path/to/python)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade "pip<26"
+	$(RUN) -m pip install --quiet --editable ".[dev]"
+	$(RUN) -m pip check
+	@touch $(STAMP)
+
+demo: $(STAMP) ## two made speakers: corpus, preparation, training, conversion, report (runs/demo)
+	$(RUN) tools/demo.py run --config configs/demo.yaml --out runs/demo
+
+test: $(STAMP) ## all tests, fast ones first
+	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m slow
+
+lint: $(STAMP) ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(STAMP) ## rewrite the code in the house format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean: ## remove the environment and all runs
+	rm -rf $(VENV) runs

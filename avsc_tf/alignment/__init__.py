@@ -1,0 +1,1 @@
+"""Two clips of the same sentence brought onto one timeline (paper section 4.3)."""

@@ -1,0 +1,63 @@
+"""What the tools share: settings from flags, and one way to end.
+
+A tool is `sys.exit(run_tool(main))`: a user's error becomes one line and exit code 2, Ctrl-C a line and 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from avsc_tf.config import Config, load_config
+from avsc_tf.errors import AvscError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same command again to go on.") -> int:
+    """Call `main` and turn its outcome into an exit code.
+
+    Returns:
+        What `main` returned (0 for None), 2 for an `AvscError`, 130 for Ctrl-C.
+    """
+    _quieten_libraries()
+    try:
+        return main() or 0
+    except AvscError as error:
+        print_error(error)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print(f"\nStopped; what is done is kept. {resume_hint}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def print_error(error: AvscError) -> None:
+    """One line, on standard error."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def _quieten_libraries() -> None:
+    """TensorFlow and MediaPipe greet every start with a page of notes; errors still show. Before their import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GLOG_minloglevel", "3")
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--config FILE` and the repeatable `--set section.key=value`."""
+    parser.add_argument("--config", required=True, metavar="FILE", help="settings, for example configs/demo.yaml")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting, for example image.epochs=3 (repeatable)",
+    )
+
+
+def config_from_args(args: argparse.Namespace) -> Config:
+    """The checked settings that `add_config_arguments` asked for. Raises ConfigError."""
+    return load_config(args.config, args.overrides)

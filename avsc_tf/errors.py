@@ -1,0 +1,38 @@
+"""Every error a user can cause. The tools print the message alone and leave with exit code 2.
+
+A message names the file, the place, the rule that was broken and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class AvscError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ConfigError(AvscError):
+    """A setting is unknown, of the wrong type, or contradicts another one."""
+
+
+class MediaError(AvscError):
+    """A clip cannot be read: missing, truncated, no sound, no picture."""
+
+
+class FaceError(AvscError):
+    """A frame shows no face, or more than one."""
+
+
+class AlignmentError(AvscError):
+    """Two clips are not a pair: other sentences, or no common path."""
+
+
+class RecordError(AvscError):
+    """A records folder is incomplete, damaged, or was made with other settings."""
+
+
+class BundleError(AvscError):
+    """A run folder lacks a part that conversion needs."""
+
+
+class StageError(AvscError):
+    """A stage of a workflow failed; its own message was printed before."""

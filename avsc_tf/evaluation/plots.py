@@ -1,0 +1,148 @@
+"""Pictures of the report, as PNG bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from avsc_tf.timebase import Timebase
+
+COLUMNS = ("source", "converted", "target")
+COLOURS = {"source": "#8a8f98", "converted": "#c2410c", "target": "#1d4ed8"}
+INK, RULE = "#1f2328", "#d0d4da"
+STYLE = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+N_MOMENTS = 8
+HELD_OUT = "val_"  # how training names a figure of held-out sentences
+
+
+def mel_panels(mels: Sequence[np.ndarray], openings: Sequence[np.ndarray], timebase: Timebase) -> bytes:
+    """Source, converted and target mel ([8T, n_mels] natural log) side by side, the mouth openings ([T]) below.
+
+    All lie on the source's timeline; the three spectrograms share one scale of colours.
+    """
+    loudest = max(float(mel.max()) for mel in mels)
+    seconds = len(mels[0]) / timebase.mel_fps
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 3.9), layout="constrained")
+        panels = figure.subplot_mosaic([list(COLUMNS), ["mouth"] * 3], height_ratios=[1.9, 1])
+        for name, mel in zip(COLUMNS, mels, strict=True):
+            axes = panels[name]
+            axes.imshow(mel.T, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 8, vmax=loudest,
+                        extent=(0, seconds, 0, mel.shape[1]), interpolation="nearest")  # fmt: skip
+            axes.set_title(name if name != "target" else "target, on the source's time")
+            axes.set_yticks([] if name != "source" else [0, mel.shape[1]])
+        panels["source"].set_ylabel("mel band")
+        axes = panels["mouth"]
+        for name, opening in zip(COLUMNS, openings, strict=True):
+            axes.plot(
+                (np.arange(len(opening)) + 0.5) / timebase.video_fps, opening, color=COLOURS[name], label=name, lw=1.4
+            )
+        axes.set(xlim=(0, seconds), xlabel="seconds", ylabel="mouth opening\n(eye distances)")
+        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, fontsize=8)
+        return _png(figure)
+
+
+def frame_strip(rows: Sequence[np.ndarray], opening: np.ndarray, *, cell_px: int = 150) -> bytes:
+    """Source, converted and target frames (uint8 [T, S, S, 3]), a row each, at moments of the sentence.
+
+    Args:
+        opening: the target's mouth opening [T]; the moments are the widest and the most closed of each stretch in turn.
+    """
+    moments = telling_moments(opening, N_MOMENTS)
+    gap, white = 4, 255
+    sheet = np.full((len(rows) * (cell_px + gap) - gap, len(moments) * (cell_px + gap) - gap, 3), white, np.uint8)
+    for r, frames in enumerate(rows):
+        for c, moment in enumerate(moments):
+            image = frames[moment]
+            how = cv2.INTER_AREA if image.shape[0] > cell_px else cv2.INTER_CUBIC
+            y, x = r * (cell_px + gap), c * (cell_px + gap)
+            sheet[y : y + cell_px, x : x + cell_px] = cv2.resize(image, (cell_px, cell_px), interpolation=how)
+    _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return png.tobytes()
+
+
+def telling_moments(opening: np.ndarray, n: int) -> list[int]:
+    """`n` frames in rising order: in each of n equal stretches, in turn the widest and the narrowest mouth."""
+    edges = np.linspace(0, len(opening), n + 1).astype(int)
+    moments = []
+    for i, (start, end) in enumerate(itertools.pairwise(edges)):
+        stretch = opening[start : max(end, start + 1)]
+        moments.append(int(min(start, len(opening) - 1) + (np.argmax(stretch) if i % 2 == 0 else np.argmin(stretch))))
+    return moments
+
+
+def loss_curves(histories: Sequence[tuple[str, Path]]) -> bytes | None:
+    """A panel a network from its `history.csv` (a row an epoch); None where there is no curve to draw."""
+    read = [(network, curves) for network, path in histories if (curves := read_history(path))]
+    if not read:
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
+        panels = figure.subplots(1, len(read), squeeze=False)[0]
+        for axes, (network, curves) in zip(panels, read, strict=True):
+            _draw_curves(axes, curves)
+            axes.set(title=network, xlabel="epoch")
+        return _png(figure)
+
+
+def _draw_curves(axes: Axes, curves: dict[str, list[float]]) -> None:
+    """One colour a figure; that of held-out sentences (`val_`) is dashed."""
+    figures = list(dict.fromkeys(name.removeprefix(HELD_OUT) for name in curves))
+    for name, values in curves.items():
+        held_out = name.startswith(HELD_OUT)
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            values,
+            color=f"C{figures.index(name.removeprefix(HELD_OUT))}",
+            linestyle="--" if held_out else "-",
+            marker="." if len(values) < 3 else "",
+            lw=1.4,
+            label=f"{name.removeprefix(HELD_OUT)}, held out" if held_out else name,
+        )
+    lowest, highest = (bound([bound(values) for values in curves.values()]) for bound in (np.nanmin, np.nanmax))
+    if lowest > 0 and highest / lowest > 3:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(matplotlib.ticker.LogLocator(subs=(2, 3, 5, 7)))
+        axes.yaxis.set_minor_formatter(matplotlib.ticker.FormatStrFormatter("%.3g"))
+    axes.tick_params(axis="both", which="both", labelsize=8)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Columns of a `history.csv` that are losses; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in (rows[0] if rows else {}) if any(part in name for part in ("loss", "l1", "nll"))]
+    return {name: [float(row[name]) if row[name] else float("nan") for row in rows] for name in names}
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

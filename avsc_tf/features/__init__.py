@@ -1,0 +1,1 @@
+"""Arrays to features and back: mel spectrum, keypoints and crop, appearance, statistics."""

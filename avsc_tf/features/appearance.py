@@ -1,0 +1,135 @@
+"""Appearance: layer fc1 of VGG-19 after its ReLU, 4096 numbers a frame (paper section 3.1). TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avsc_tf.config import FaceConfig
+from avsc_tf.errors import ConfigError
+
+N_FC1 = 4096
+_IMAGENET_PX = 224
+_IMAGENET_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
+_LARGEST_FLOAT16 = 65504.0
+
+
+class Vgg19Features:
+    """Crops to features, in batches of one shape so that one graph is traced.
+
+    `face.vgg_weights`: "imagenet" downloads Keras' weights; a path reads them from a file; "untrained" takes
+    He-normal weights drawn from `seed`, the same in every run (a random but fixed description of the face).
+
+    Raises:
+        ConfigError: weights that cannot be had, or settings VGG-19 does not have.
+    """
+
+    def __init__(self, face: FaceConfig, seed: int):
+        import tensorflow as tf
+
+        if face.n_vgg != N_FC1:
+            raise ConfigError(f"face.n_vgg is {face.n_vgg}; layer fc1 of VGG-19 has {N_FC1}. Set it to {N_FC1}.")
+        if face.vgg_weights != "untrained" and face.vgg_px != _IMAGENET_PX:
+            raise ConfigError(
+                f"face.vgg_px is {face.vgg_px}; trained weights need {_IMAGENET_PX}. Set it so, or choose "
+                "face.vgg_weights=untrained."
+            )
+        self._face = face
+        self._model = _fc1_model(face, seed)
+        shape = (face.vgg_batch, face.vgg_px, face.vgg_px, 3)
+        self._apply = tf.function(self._forward, input_signature=[tf.TensorSpec(shape, tf.float32)])
+
+    def _forward(self, images: Any) -> Any:
+        import tensorflow as tf
+
+        features = self._model(tf.cast(images, self._face.vgg_dtype), training=False)
+        return tf.cast(features, tf.float32)
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 [T, height, width, 3], RGB -> float16 [T, 4096], activations (at least 0, finite)."""
+        images = network_inputs(crops, px=self._face.vgg_px, trained=self._face.vgg_weights != "untrained")
+        size = self._face.vgg_batch
+        features = np.empty((len(images), N_FC1), np.float16)
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
+            activations = self._apply(padded).numpy()[: len(batch)]
+            features[start : start + size] = np.minimum(activations, _LARGEST_FLOAT16)
+        return features
+
+
+def network_inputs(crops: np.ndarray, *, px: int, trained: bool) -> np.ndarray:
+    """uint8 [T, height, width, 3], RGB -> float32 [T, px, px, 3] as the weights expect them.
+
+    Trained weights want BGR less ImageNet's mean; untrained ones unit scale, which He initialisation then keeps.
+    """
+    resized = [cv2.resize(crop, (px, px), interpolation=cv2.INTER_AREA) for crop in crops]
+    images = np.stack(resized).astype(np.float32) if resized else np.empty((0, px, px, 3), np.float32)
+    return images[..., ::-1] - _IMAGENET_MEAN_BGR if trained else (images - 127.5) / 64
+
+
+def _fc1_model(face: FaceConfig, seed: int) -> Any:
+    """VGG-19 up to fc1 with its weights, computing in `vgg_dtype` without touching Keras' global policy."""
+    import keras
+
+    full = _vgg19(face)
+    trunk = keras.Model(full.input, full.get_layer("fc1").output)
+    if face.vgg_weights == "untrained":
+        he_normal(trunk, seed)
+    if face.vgg_dtype == "float32":
+        return trunk
+    weights = trunk.get_weights()
+
+    def with_dtype(layer: Any) -> Any:
+        return layer.__class__.from_config({**layer.get_config(), "dtype": face.vgg_dtype})
+
+    narrow = keras.models.clone_model(trunk, clone_function=with_dtype)
+    narrow.set_weights(weights)
+    return narrow
+
+
+def _vgg19(face: FaceConfig) -> Any:
+    import keras
+
+    shape = (face.vgg_px, face.vgg_px, 3)
+    if face.vgg_weights == "imagenet":
+        try:
+            return keras.applications.VGG19(weights="imagenet", input_shape=shape)
+        except Exception as error:  # urllib's, keras' and the archive's errors all mean: not to be had
+            raise ConfigError(
+                f"face.vgg_weights=imagenet: the download failed ({error}). Set it to the path of "
+                "vgg19_weights_tf_dim_ordering_tf_kernels.h5, or to `untrained` for random weights."
+            ) from error
+    model = keras.applications.VGG19(weights=None, input_shape=shape)
+    if face.vgg_weights != "untrained":
+        load_weights(model, Path(face.vgg_weights))
+    return model
+
+
+def load_weights(model: Any, path: Path) -> None:
+    if not path.is_file():
+        raise ConfigError(
+            f"face.vgg_weights={path}: no such file. Name a VGG-19 weights file, `imagenet`, or `untrained`."
+        )
+    try:
+        model.load_weights(str(path))
+    except Exception as error:  # h5py, Keras and zip errors all mean: not these weights
+        raise ConfigError(
+            f"face.vgg_weights={path}: not the weights of keras.applications.VGG19 with its top ({error}). "
+            "Name vgg19_weights_tf_dim_ordering_tf_kernels.h5."
+        ) from error
+
+
+def he_normal(model: Any, seed: int) -> None:
+    """He et al. 2015: normal kernels of variance 2 / fan-in, zero biases; ReLU then keeps the activations' scale."""
+    rng = np.random.default_rng([seed, 19])
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        kernel, bias = layer.weights
+        fan_in = int(np.prod(kernel.shape[:-1]))
+        values = rng.standard_normal(kernel.shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+        layer.set_weights([values, np.zeros(bias.shape, np.float32)])

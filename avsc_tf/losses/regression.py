@@ -1,0 +1,56 @@
+"""L1 losses of the conversion network and the image network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from avsc_tf.config import Config
+
+
+@keras.saving.register_keras_serializable(package="avsc_tf")
+class GroupedL1(keras.losses.Loss):
+    """Mean over groups of trailing dimensions of each group's mean absolute error.
+
+    Args:
+        group_sizes: dimensions of each group, in order; their sum is the size of the last axis. One group is plain L1.
+    """
+
+    def __init__(self, group_sizes: Sequence[int], name: str = "grouped_l1", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.group_sizes = tuple(group_sizes)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[..., dims] twice -> [...] one loss a frame."""
+        error = ops.abs(ops.cast(y_true, y_pred.dtype) - y_pred)
+        ends = [sum(self.group_sizes[: i + 1]) for i in range(len(self.group_sizes))]
+        means = [
+            ops.mean(error[..., end - size : end], axis=-1) for end, size in zip(ends, self.group_sizes, strict=True)
+        ]
+        return sum(means) / len(means)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"group_sizes": list(self.group_sizes), "name": self.name, "reduction": self.reduction}
+
+
+def conversion_losses(config: Config) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
+    """Losses and weights of the conversion network's outputs (paper section 3.1: L1, the acoustic part times 10).
+
+    `conversion.facial_loss` "mean" averages over all facial dimensions, of which 3 % are keypoints; "balanced" gives
+    the VGG feature and the keypoints half each (not from the paper).
+    """
+    face = config.face
+    sizes = (face.n_facial,) if config.conversion.facial_loss == "mean" else (face.n_vgg, 2 * face.n_keypoints)
+    losses = {"mel": GroupedL1((config.acoustic.n_mels,), name="mel_l1"), "facial": GroupedL1(sizes, name="facial_l1")}
+    return losses, {"mel": config.conversion.acoustic_loss_weight, "facial": 1.0}
+
+
+def weighted_l1(images: Any, generated: Any, weights: Any) -> Any:
+    """Mean absolute error over pixels, each times its weight (broadcast); a scalar.
+
+    Divided by the number of pixels, not by the weights' sum: a weight adds to the plain L1 and takes nothing away.
+    """
+    return ops.mean(weights * ops.abs(images - generated))

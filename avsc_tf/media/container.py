@@ -1,0 +1,126 @@
+"""Opening and decoding containers with PyAV, so that every broken file ends in one `MediaError`."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from avsc_tf.errors import MediaError
+
+_PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
+_PROGRAM_STREAM_SUFFIXES = (".mpg", ".mpeg", ".vob")
+# A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
+_DECLARED_TOLERANCE_SECONDS = Fraction(1, 4)
+
+
+def require_file(path: Path) -> None:
+    """Raise `MediaError` where there is no file to read."""
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file. Check the name and the folder.")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: the file is empty. Copy the recording again.")
+
+
+def check_program_stream(path: Path) -> None:
+    """An MPEG program stream declares no duration, but each packet its length: the last one must be whole.
+
+    Raises:
+        MediaError: the file ends inside a packet.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        position = 0
+        while data[position : position + 3] == b"\0\0\1" and position + 6 <= len(data):
+            code = data[position + 3]
+            if code == _PROGRAM_END:
+                return
+            if code == _PACK_HEADER:
+                mpeg2 = data[position + 4] >> 6 == 1
+                stuffing = data[position + 13] & 7 if mpeg2 and position + 13 < len(data) else 0
+                position += 14 + stuffing if mpeg2 else 12
+            else:
+                position += 6 + int.from_bytes(data[position + 4 : position + 6], "big")
+        if position > len(data):
+            raise MediaError(f"{path}: ends inside a packet; the file is truncated. Copy the recording again.")
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """An open PyAV container; every decoding error inside becomes a `MediaError` naming the file."""
+    require_file(path)
+    if path.suffix.lower() in _PROGRAM_STREAM_SUFFIXES:
+        check_program_stream(path)
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            yield container
+    except (av.error.FFmpegError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MediaError(
+            f"{path}: cannot be decoded ({why}); it is truncated, damaged or no recording. "
+            "Copy or export the recording again."
+        ) from error
+
+
+def first_stream(container: Any, kind: str, path: Path) -> Any:
+    """The first `video` (cover pictures left out) or `audio` stream."""
+    streams = [s for s in getattr(container.streams, kind) if s.type == kind and not _is_cover_picture(s)]
+    if not streams:
+        what = {"video": "picture", "audio": "sound"}[kind]
+        remedy = "Name a clip with both" + (", or put NAME.wav beside NAME's video." if kind == "audio" else ".")
+        raise MediaError(f"{path}: holds no {what} (no {kind} stream). {remedy}")
+    return streams[0]
+
+
+def _is_cover_picture(stream: Any) -> bool:
+    return stream.type == "video" and bool(stream.disposition & stream.disposition.__class__.attached_pic)
+
+
+def decode_stream(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    """Frames of a stream in order of presentation; a stream that ends before its declared end raises.
+
+    Packets of all streams are read, because some containers (Matroska) declare only the end of the longest.
+    """
+    ends: dict[int, Fraction] = {}  # stream index -> end of its last packet, seconds
+    for packet in container.demux():
+        if packet.size == 0:
+            if packet.stream.index == stream.index:
+                yield from packet.decode()
+            continue
+        if packet.is_corrupt:
+            raise MediaError(
+                f"{path}: a {packet.stream.type} packet at {_seconds_text(packet)} is cut short; the file is "
+                "truncated or damaged. Copy or export the recording again."
+            )
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+            ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
+        if packet.stream.index == stream.index:
+            yield from packet.decode()
+    _check_declared_end(container, stream, ends, path)
+
+
+def _seconds_text(packet: Any) -> str:
+    return "an unknown time" if packet.pts is None else f"{float(packet.pts * packet.time_base):.2f} s"
+
+
+def _check_declared_end(container: Any, stream: Any, ends: dict[int, Fraction], path: Path) -> None:
+    if stream.duration:
+        start = (stream.start_time or 0) * Fraction(stream.time_base)
+        declared = start + stream.duration * Fraction(stream.time_base)
+        reached = ends.get(stream.index, start)
+    elif container.duration:
+        declared = Fraction(container.duration, av.time_base)  # Matroska: the end of the longest stream
+        reached = max(ends.values(), default=Fraction(0))
+    else:
+        return
+    if declared - reached > max(_DECLARED_TOLERANCE_SECONDS, declared / 50):
+        raise MediaError(
+            f"{path}: the {stream.type} ends at {float(reached):.2f} s, but the file declares {float(declared):.2f} s; "
+            "it is truncated. Copy or export the recording again."
+        )

@@ -1,0 +1,39 @@
+"""Names of the files in a run folder: training writes them, the bundle reads them.
+
+A run folder holds the settings, the statistics of the records it was trained on, and one folder a network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NETWORKS = ("conversion", "wavenet", "image")
+CONFIG_NAME = "config.yaml"
+STATISTICS_NAME = "statistics.npz"
+WEIGHTS_NAME = "model.weights.h5"
+HISTORY_NAME = "history.csv"
+CHECKPOINT_DIR_NAME = "checkpoints"
+LOG_DIR_NAME = "logs"
+
+
+def network_dir(run: Path, network: str) -> Path:
+    return run / network
+
+
+def weights_path(run: Path, network: str) -> Path:
+    """Weights of a finished training; written only at its end."""
+    return network_dir(run, network) / WEIGHTS_NAME
+
+
+def config_path(run: Path, network: str) -> Path:
+    """Resolved settings the network was trained with."""
+    return network_dir(run, network) / CONFIG_NAME
+
+
+def statistics_path(run: Path) -> Path:
+    return run / STATISTICS_NAME
+
+
+def history_path(run: Path, network: str) -> Path:
+    """Losses by epoch, one row each."""
+    return network_dir(run, network) / HISTORY_NAME

@@ -1,0 +1,116 @@
+"""Training of the audiovisual transformation network on aligned pairs (paper sections 3.1, 4.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from avsc_tf.config import Config
+from avsc_tf.datasets.conversion import batches_per_epoch, windows
+from avsc_tf.losses.regression import conversion_losses
+from avsc_tf.models.conversion_net import ConversionNet, build_conversion_net
+from avsc_tf.records.reader import Records
+from avsc_tf.timebase import Timebase
+from avsc_tf.training import supervised
+from avsc_tf.training.checkpoints import load_weights
+from avsc_tf.training.closed_form import LinearPath, fit_linear_path
+from avsc_tf.training.previews import mel_preview
+from avsc_tf.training.run_folder import keep_statistics
+
+NETWORK = "conversion"
+CHECKPOINT_SECONDS = 10.0
+
+
+def train_conversion(
+    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+) -> tuple[ConversionNet, supervised.History]:
+    """Train the network of `config.conversion` into RUN/conversion.
+
+    Args:
+        init_from: weights of the same network to start from.
+
+    Returns:
+        The trained network and its history (empty where it had been trained before).
+    """
+    keep_statistics(records.folder, run)
+    keras.utils.set_random_seed(config.seed)
+    model = build_conversion_net(config)
+    if init_from is not None:
+        load_weights(model, init_from)
+    elif config.conversion.linear_path:
+        set_linear_path(model, linear_path_of(config, records))
+    steps = batches_per_epoch(records, "train", config)
+    compile_conversion_net(model, config, total_steps=steps * config.conversion.epochs)
+    history = supervised.fit(
+        model,
+        lambda epoch: windows(records, "train", config, epoch=epoch, seed=config.seed),
+        run=run,
+        network=NETWORK,
+        config=config,
+        epochs=config.conversion.epochs,
+        steps_per_epoch=steps,
+        validation_data=whole_utterances(records, "test"),
+        resume=resume,
+        preview=mel_preview(model, next(records.pairs("test"))),
+        checkpoint_seconds=CHECKPOINT_SECONDS,
+    )
+    return model, history
+
+
+def compile_conversion_net(model: ConversionNet, config: Config, *, total_steps: int) -> None:
+    """L1 losses, Adam, and the learning-rate schedule of `config.conversion`."""
+    net = config.conversion
+    losses, weights = conversion_losses(config)
+    rate = supervised.learning_rate(net.learning_rate, net.lr_schedule, total_steps=total_steps)
+    averaging = {"use_ema": True, "ema_momentum": net.ema_decay} if net.ema_decay else {}
+    model.compile(
+        keras.optimizers.Adam(rate, **averaging),
+        loss=losses,
+        loss_weights=weights,
+        jit_compile=False,  # XLA is slower for this network on a CPU
+    )
+
+
+def linear_path_of(config: Config, records: Records) -> LinearPath:
+    """The ridge regression that the linear path starts from, over all training pairs."""
+    names = ("source_mel", "source_facial", "target_mel", "target_facial")
+    net = config.conversion
+    return fit_linear_path(
+        records.pairs("train", only=names),
+        n_keypoint_values=2 * config.face.n_keypoints,
+        mel_per_video=Timebase.from_config(config.time).mel_per_video,
+        context=net.linear_path_context,
+        penalty=net.linear_path_ridge,
+        rank=net.linear_path_rank,
+        seed=config.seed,
+    )
+
+
+def set_linear_path(model: ConversionNet, path: LinearPath) -> None:
+    """Write the ridge regression into the network, whose own outputs are zero until the first step."""
+    model.get_layer("linear_map").set_weights([path.map_kernel, path.map_bias])
+    model.get_layer("linear_vgg").set_weights([path.vgg_kernel, path.vgg_bias])
+
+
+def whole_utterances(records: Records, split: str) -> tf.data.Dataset:
+    """Each pair whole, in batches of one, as conversion meets them."""
+
+    def examples() -> Any:
+        for pair in records.pairs(split):
+            features = {
+                name: np.asarray(pair[name], np.float32)[None] for name in pair if name.endswith(("mel", "facial"))
+            }
+            yield tuple(
+                {kind: features[f"{side}_{kind}"] for kind in ("mel", "facial")} for side in ("source", "target")
+            )
+
+    face, mel = records.config.face, records.config.acoustic
+    one = {
+        "mel": tf.TensorSpec((1, None, mel.n_mels), tf.float32),
+        "facial": tf.TensorSpec((1, None, face.n_facial), tf.float32),
+    }
+    return tf.data.Dataset.from_generator(examples, output_signature=(one, one))

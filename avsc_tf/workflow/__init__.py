@@ -1,0 +1,1 @@
+"""The documented commands in order, each with its time and memory."""

@@ -1,0 +1,61 @@
+"""Packaging of avsc_tf. Every bound has its reason beside it; `pip check` is clean with all of them."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+REQUIREMENTS = [
+    # The last tensorflow-io (0.37.1) loads only beside TensorFlow 2.16 and 2.17.
+    "tensorflow==2.17.1",
+    "tensorflow-io==0.37.1",
+    "keras>=3.12,<3.16",
+    "tensorboard>=2.17,<2.18",
+    "setuptools<82",  # TensorBoard 2.17 imports pkg_resources
+    # mediapipe >= 0.10.30 ships no models and no mp.solutions.
+    "mediapipe==0.10.21",
+    "jax<0.5",  # unbounded in mediapipe: pip would look through gigabytes of jaxlib
+    "jaxlib<0.5",
+    "numpy>=1.26,<2",
+    "protobuf>=4.25,<5",
+    # opencv-python and mediapipe's opencv-contrib-python share files: one version of both.
+    "opencv-python==4.11.0.86",
+    "opencv-contrib-python==4.11.0.86",
+    "librosa>=0.11,<0.12",
+    "tslearn>=0.6.3,<0.11",
+    "scikit-learn>=1.4,<1.8",
+    "scipy>=1.11,<1.16",
+    "numba>=0.60,<0.63",  # compiled WaveNet sampler
+    "matplotlib>=3.8,<3.11",
+    "av>=14,<16",  # PyAV: frames by presentation time, its wheel carries FFmpeg
+    "soxr>=0.5,<2",  # resampling with aliases below -140 dB
+    "soundfile>=0.12,<0.14",
+    "PyYAML>=6,<7",
+    "tqdm>=4.66,<5",
+    "Jinja2>=3.1,<4",  # report.html
+]
+
+EVALUATION = [
+    "speechmos>=0.0.1.1,<0.1",  # DNSMOS with its models in the wheel
+    "onnxruntime>=1.17,<1.24",
+]
+
+DEVELOPMENT = [
+    "pytest>=8,<9",
+    "pytest-timeout>=2.3,<3",
+    "ruff>=0.8,<0.15",
+    "mypy>=1.11,<1.19",
+    "types-PyYAML",
+]
+
+setup(
+    name="avsc_tf",
+    version="0.1.0",
+    description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
+    packages=find_packages(include=["avsc_tf", "avsc_tf.*"]),
+    package_data={"avsc_tf": ["py.typed", "pretrained/*", "evaluation/*.html"]},
+    python_requires=">=3.11,<3.13",
+    install_requires=REQUIREMENTS,
+    extras_require={"evaluation": EVALUATION, "dev": DEVELOPMENT + EVALUATION},
+)

@@ -1,0 +1,155 @@
+"""Warps, interpolation, and what an aligned pair is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from avsc_tf.alignment.pairs import align_frames, align_pair, interpolate, interpolate_mel, pair_positions, smooth_warp
+from avsc_tf.config import AlignmentConfig
+from avsc_tf.errors import AlignmentError
+from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.statistics import StatisticsFitter
+from avsc_tf.timebase import Timebase
+
+TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48000, hop_samples=240)
+ALIGNMENT = AlignmentConfig(distance="standardised", timeline="source", smooth_frames=5, max_cost=1.25)
+N_MELS, N_VGG = 12, 9
+
+
+def scene(seconds_of_scene: np.ndarray, *, face_shift: float = 0.0, seed: int = 1) -> ClipFeatures:
+    """A clip whose frame i shows the moment `seconds_of_scene[i]` of one smooth, random scene."""
+    rng = np.random.default_rng(seed)
+    n = len(seconds_of_scene)
+
+    def signal(times: np.ndarray, width: int) -> np.ndarray:
+        rates, phases = rng.uniform(1, 6, (2, width)), rng.uniform(0, 7, (2, width))
+        return sum(np.sin(times[:, None] * r + p) for r, p in zip(rates, phases, strict=True))
+
+    centres = np.arange(n) + 0.5
+    mel_times = np.interp(np.arange(8 * n) / 8, centres, seconds_of_scene)
+    keypoints = np.random.default_rng(7).uniform(80, 170, (1, 70, 2)) + np.zeros((n, 1, 1))
+    keypoints[:, 36], keypoints[:, 45] = (90, 100), (160, 100)
+    keypoints[:, 48:68] += 4 * signal(seconds_of_scene, 40).reshape(n, 20, 2)
+    return ClipFeatures(
+        mel=signal(mel_times, N_MELS).astype(np.float32),
+        keypoints=(keypoints + face_shift).astype(np.float32),
+        vgg=signal(seconds_of_scene, N_VGG).astype(np.float16),
+        frames=(b"",) * n,
+        waveform=np.zeros(1920 * n, np.int16),
+    )
+
+
+def fitted(source: ClipFeatures, target: ClipFeatures):
+    fitter = StatisticsFitter()
+    for speaker, clip in pair_of(source, target):
+        fitter.add(speaker, mel=clip.mel, vgg=clip.vgg, keypoints=clip.keypoints)
+    return fitter.finish()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """40 and 53 frames of one scene; the target's clock runs unevenly."""
+    source_times = np.linspace(0, 1.6, 40)
+    target_times = 1.6 * np.linspace(0, 1, 53) ** 1.3
+    return source_times, target_times, scene(source_times), scene(target_times, face_shift=20)
+
+
+def pair_of(source: ClipFeatures, target: ClipFeatures):
+    return ("source", source), ("target", target)
+
+
+@pytest.mark.parametrize("distance", ["literal", "standardised"])
+def test_path_finds_the_true_warp(pair, distance):
+    source_times, target_times, source, target = pair
+    alignment = dataclasses.replace(ALIGNMENT, distance=distance)
+    path, _ = align_frames(source, target, fitted(source, target), alignment=alignment, timebase=TIMEBASE)
+    error_s = np.abs(source_times[path[:, 0]] - target_times[path[:, 1]])
+    # A path of whole frames cannot do better than half a frame of scene (0.02 s); 0.03 leaves room for flat stretches.
+    assert error_s.mean() < 0.03
+
+
+@pytest.mark.parametrize(("timeline", "n"), [("source", 40), ("target", 53), ("path", None)])
+def test_aligned_features_agree_on_every_timeline(pair, timeline, n):
+    _, _, source, target = pair
+    statistics = fitted(source, target)
+    alignment = dataclasses.replace(ALIGNMENT, timeline=timeline)
+    aligned = align_pair(source, target, statistics, alignment=alignment, timebase=TIMEBASE)
+    n = len(aligned.path) if n is None else n
+    assert aligned.source_mel.shape == aligned.target_mel.shape == (8 * n, N_MELS)
+    assert aligned.source_facial.shape == aligned.target_facial.shape == (n, N_VGG + 140)
+    assert aligned.source_mel.dtype == aligned.target_facial.dtype == np.float32
+    raw = [statistics.standardise(name, "mel", clip.mel)[:320].ravel() for name, clip in pair_of(source, target)]
+    before = np.corrcoef(*raw)[0, 1]
+    after = np.corrcoef(aligned.source_mel.ravel(), aligned.target_mel.ravel())[0, 1]
+    assert after > 0.97  # the same scene but for the sampling
+    assert after > before + 0.1
+
+
+def test_clips_of_other_scenes_are_no_pair(pair):
+    _, target_times, source, _ = pair
+    other = scene(target_times, seed=2)
+    with pytest.raises(AlignmentError, match=r"sentence_07: source and target do not match .*max_cost"):
+        align_pair(source, other, fitted(source, other), alignment=ALIGNMENT, timebase=TIMEBASE, name="sentence_07")
+
+
+def test_own_timeline_is_left_as_it_is(pair):
+    _, _, source, target = pair
+    statistics = fitted(source, target)
+    aligned = align_pair(source, target, statistics, alignment=ALIGNMENT, timebase=TIMEBASE)
+    # 1e-5: float32 interpolation at whole positions
+    np.testing.assert_allclose(aligned.source_mel, statistics.standardise("source", "mel", source.mel), atol=1e-5)
+
+
+def test_diagonal_path_warps_nothing():
+    path = np.stack([np.arange(13)] * 2, axis=1)
+    np.testing.assert_allclose(smooth_warp(path, 13, smooth_frames=5), np.arange(13) + 0.5, atol=1e-12)
+
+
+def test_warp_takes_the_mean_of_steps_that_share_a_frame():
+    path = np.array([[0, 0], [0, 1], [1, 2], [2, 2], [2, 3], [2, 4]])
+    assert smooth_warp(path, 3, smooth_frames=1).tolist() == [1.0, 2.5, 3.5]
+    assert smooth_warp(path, 5, axis=1, smooth_frames=1).tolist() == [0.5, 0.5, 2.0, 2.5, 2.5]
+
+
+@pytest.mark.parametrize("smooth_frames", [1, 3, 9, 99])
+def test_warp_never_falls_and_keeps_its_ends(rng, smooth_frames):
+    steps = rng.choice([[0, 1], [1, 0], [1, 1]], size=60)
+    path = np.concatenate([[[0, 0]], np.cumsum(steps, axis=0)])
+    n = path[-1, 0] + 1
+    raw, smooth = smooth_warp(path, n, smooth_frames=1), smooth_warp(path, n, smooth_frames=smooth_frames)
+    assert np.diff(smooth).min() >= -1e-9
+    assert smooth[[0, -1]] == pytest.approx(raw[[0, -1]])
+
+
+def test_path_timeline_visits_both_clips():
+    path = np.array([[0, 0], [1, 0], [2, 1], [2, 2]])
+    alignment = dataclasses.replace(ALIGNMENT, timeline="path", smooth_frames=1)
+    source, target = pair_positions(path, 3, 3, alignment=alignment)
+    assert source.tolist() == [0.5, 1.5, 2.5, 2.5]
+    assert target.tolist() == [0.5, 0.5, 1.5, 2.5]
+
+
+def test_interpolation_by_hand_and_held_at_the_ends():
+    x = np.array([[0.0, 10.0], [1.0, 20.0], [3.0, 0.0]], np.float32)
+    rows = interpolate(x, np.array([-1.0, 0.25, 1.5, 2.0, 9.0]))
+    assert rows.tolist() == [[0, 10], [0.25, 12.5], [2, 10], [3, 0], [3, 0]]
+    assert rows.dtype == np.float32
+    assert interpolate(x[:1], np.array([0.0, 5.0])).tolist() == [[0, 10], [0, 10]]
+
+
+def test_mel_is_read_on_its_own_clock():
+    """Mel frame k stands at k / 8 video frames: a clip at half speed reads every half frame."""
+    mel = np.arange(8 * 6, dtype=np.float32)[:, None]  # value = its own frame number
+    positions = (np.arange(12) + 0.5) / 2  # 12 frames over the same 6
+    got = interpolate_mel(mel, positions, mel_per_video=8)[:, 0]
+    inside = slice(4, -4)  # the outermost half frames run on at the clip's own speed
+    np.testing.assert_allclose(got[inside], np.arange(96)[inside] / 2, atol=1e-4)
+
+
+def test_standing_clip_reads_one_moment():
+    mel = np.arange(24, dtype=np.float32)[:, None]
+    got = interpolate_mel(mel, np.full(5, 1.5), mel_per_video=8)[:, 0]
+    assert got[4:-4] == pytest.approx(12.0)  # 1.5 video frames = mel frame 12

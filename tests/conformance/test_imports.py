@@ -1,0 +1,82 @@
+"""The layers of the package: imports point one way, and the NumPy stages load without TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "avsc_tf"
+CORE = {"config", "timebase", "schema", "errors", "runs", "cli"}
+STAGES = {"media", "features", "alignment"}
+MAY_IMPORT = {
+    **{name: CORE for name in CORE},
+    "media": CORE,
+    "features": CORE | {"media"},
+    "alignment": CORE | {"features"},
+    "records": CORE | STAGES,
+    "datasets": CORE | {"media", "features", "records"},  # media: folders of speech, to pretrain on
+    "layers": CORE | {"features"},
+    "losses": CORE,
+    "models": CORE | {"layers", "losses", "features"},
+    "training": CORE | STAGES | {"records", "datasets", "layers", "losses", "models"},
+    "conversion": CORE | {"media", "features", "layers", "models"},
+    "evaluation": CORE | STAGES | {"records"},
+    "serving": CORE | {"features", "layers", "models", "conversion"},
+    "demo": CORE | {"media"},
+    "workflow": None,  # the demo's stages in order: may use everything
+}
+WITHOUT_TENSORFLOW = ("config", "timebase", "schema", "media", "features", "alignment", "demo", "evaluation")
+
+
+def module_part(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "avsc_tf" and len(parts) > 1 else None
+
+
+def imported_parts(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write it in full"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "avsc_tf" else [module]
+        found |= {part for name in names if (part := module_part(name))}
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows(path: Path) -> None:
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert part in MAY_IMPORT, f"{part} is new: give it its place in MAY_IMPORT"
+    allowed = MAY_IMPORT[part]
+    if allowed is None:
+        return
+    wrong = imported_parts(path) - allowed - {part}
+    assert not wrong, f"{path.relative_to(ROOT)} must not import {sorted(wrong)}"
+
+
+def test_numpy_stages_load_without_tensorflow() -> None:
+    modules = []
+    for part in WITHOUT_TENSORFLOW:
+        base = PACKAGE / part
+        files = sorted(base.glob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
+        modules += [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in files]
+    code = (
+        "import sys, importlib\n"
+        f"[importlib.import_module(name) for name in {modules!r}]\n"
+        "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,202 @@
+"""The way between the networks: standardised in, restored out, exact lengths, levels, errors beside good clips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avsc_tf.config import Config, load_config
+from avsc_tf.conversion import converter as module
+from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures, steps_of
+from avsc_tf.conversion.jobs import Job
+from avsc_tf.errors import FaceError, MediaError
+from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.statistics import Statistics
+from avsc_tf.media.audio import read_audio
+from avsc_tf.media.video import read_frames
+
+N_FRAMES = 13
+N_MELS, N_VGG, N_KEYPOINT_VALUES = 80, 4096, 140
+
+
+class Echo:
+    """A network whose outputs are its inputs, with the last batch it saw."""
+
+    def __init__(self, function=lambda inputs: inputs) -> None:
+        self.function = function
+        self.batches: list[int] = []
+
+    def __call__(self, inputs, *, training):
+        assert training is False
+        self.batches.append(len(inputs["facial"]))
+        return self.function(inputs)
+
+
+class Tone:
+    """A sampler: a tone of amplitude 3 at the WaveNet's rate, too loud on purpose."""
+
+    def __init__(self, config: Config) -> None:
+        self.rate_hz = config.wavenet.sample_rate_hz
+
+    def generate(self, mels, facials, *, seed):
+        return [3 * np.sin(2 * np.pi * 200 * np.arange(len(mel) * self.rate_hz // 200) / self.rate_hz) for mel in mels]
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    root = Path(__file__).resolve().parents[2]
+    return load_config(root / "configs" / "demo.yaml", ["image.size_px=16"])
+
+
+@pytest.fixture
+def statistics(rng: np.random.Generator) -> Statistics:
+    sizes = {"mel": N_MELS, "vgg": N_VGG, "keypoints": N_KEYPOINT_VALUES}
+    return Statistics(
+        {
+            speaker: {
+                name: (rng.normal(size=n).astype(np.float32), rng.uniform(0.5, 2, n).astype(np.float32))
+                for name, n in sizes.items()
+            }
+            for speaker in ("source", "target")
+        }
+    )
+
+
+@pytest.fixture
+def source(rng: np.random.Generator, statistics: Statistics) -> ClipFeatures:
+    """A clip of the source speaker: keypoints around the speaker's mean."""
+    mean, std = statistics.get("source", "keypoints")
+    return ClipFeatures(
+        mel=rng.normal(size=(8 * N_FRAMES, N_MELS)).astype(np.float32),
+        keypoints=(mean + std * rng.normal(size=(N_FRAMES, N_KEYPOINT_VALUES))).reshape(N_FRAMES, 70, 2),
+        vgg=rng.normal(size=(N_FRAMES, N_VGG)).astype(np.float16),
+        frames=(),
+        waveform=np.zeros(N_FRAMES * 1920, np.int16),
+    )
+
+
+def grey(inputs):
+    """An image generator: frame brightness follows the first keypoint value, of its own frame."""
+    level = np.tanh(inputs["facial"][:, N_VGG])
+    return np.broadcast_to(level[:, None, None, None], (len(level), 16, 16, 3))
+
+
+@pytest.fixture
+def converter(config: Config, statistics: Statistics) -> Converter:
+    return Converter(config, statistics, Echo(), Echo(grey), Tone(config))
+
+
+def features_of(n_frames: int, rng: np.random.Generator) -> TargetFeatures:
+    mel = rng.normal(size=(8 * n_frames, N_MELS)).astype(np.float32)
+    return TargetFeatures(mel, rng.normal(size=(n_frames, N_VGG + N_KEYPOINT_VALUES)).astype(np.float32))
+
+
+def test_source_statistics_in_target_statistics_out(
+    converter: Converter, source: ClipFeatures, statistics: Statistics
+) -> None:
+    target = converter.convert_features(source)
+    assert target.mel.shape == (8 * N_FRAMES, N_MELS)
+    assert target.facial.shape == (N_FRAMES, N_VGG + N_KEYPOINT_VALUES)
+    converted = converter.in_units(target, source.waveform, np.zeros((N_FRAMES, 16, 16, 3), np.uint8), "wavenet")
+    for name, before, after in (("mel", source.mel, converted.mel), ("vgg", source.vgg, converted.vgg)):
+        (mean_a, std_a), (mean_b, std_b) = statistics.get("source", name), statistics.get("target", name)
+        # float32 arithmetic on values of a few units; keypoints (some hundreds) need 1e-3
+        np.testing.assert_allclose(after, (before.astype(np.float32) - mean_a) / std_a * std_b + mean_b, atol=1e-4)
+    (mean_a, std_a), (mean_b, std_b) = (statistics.get(s, "keypoints") for s in ("source", "target"))
+    expected = (source.keypoints.reshape(N_FRAMES, -1) - mean_a) / std_a * std_b + mean_b
+    np.testing.assert_allclose(converted.keypoints.reshape(N_FRAMES, -1), expected, atol=1e-3)
+
+
+def test_somebody_else_is_standardised_by_the_clip_itself(converter: Converter, source: ClipFeatures) -> None:
+    """Ten deviations away: the network still sees features of mean 0, and of deviation 1 where none is floored."""
+    _, std = converter.statistics.get("source", "keypoints")
+    other = replace(source, keypoints=source.keypoints + 10 * std.reshape(70, 2))
+    assert not converter.is_unfamiliar(source)
+    assert converter.is_unfamiliar(other)
+    target = converter.convert_features(other)
+    # float32 means of 104 and 13 values of order 1 (keypoints: of order 10)
+    np.testing.assert_allclose(target.mel.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(target.mel.std(axis=0), 1, atol=1e-4)
+    np.testing.assert_allclose(target.facial[:, N_VGG:].mean(axis=0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("vocoder", ["wavenet", "griffin-lim"])
+def test_voice_has_the_pictures_length_and_does_not_clip(converter: Converter, vocoder, rng) -> None:
+    voices = converter.speak([features_of(n, rng) for n in (5, 3)], vocoder=vocoder, seed=1)
+    assert [len(voice) for voice in voices] == [5 * 1920, 3 * 1920]
+    assert all(voice.dtype == np.float32 for voice in voices)
+    assert all(np.abs(voice).max() <= PEAK_LIMIT + 1e-6 for voice in voices)
+
+
+def test_wavenet_voice_keeps_its_pitch_at_the_full_rate(converter: Converter, rng) -> None:
+    (voice,) = converter.speak([features_of(25, rng)], vocoder="wavenet", seed=1)
+    spectrum = np.abs(np.fft.rfft(voice))
+    assert np.argmax(spectrum) == 200  # 1 s: bins of 1 Hz
+    assert np.abs(voice).max() == pytest.approx(PEAK_LIMIT, abs=0.01)  # amplitude 3 was scaled down
+
+
+def test_without_a_wavenet(config: Config, statistics: Statistics, rng) -> None:
+    with pytest.raises(ValueError, match="without its WaveNet"):
+        Converter(config, statistics, Echo(), Echo(grey)).speak([features_of(2, rng)], vocoder="wavenet", seed=1)
+
+
+def test_every_frame_is_painted_from_its_own_features(converter: Converter, rng) -> None:
+    features = features_of(2 * module.FRAMES_A_BATCH + 3, rng)
+    frames = converter.paint(features)
+    assert frames.shape == (2 * module.FRAMES_A_BATCH + 3, 16, 16, 3)
+    assert frames.dtype == np.uint8
+    expected = np.rint((np.tanh(features.facial[:, N_VGG]) + 1) * 127.5)
+    np.testing.assert_allclose(frames[:, 0, 0, 0], expected, atol=1)  # rounding at halves
+    assert converter.generator.batches == [module.FRAMES_A_BATCH] * 2 + [3]
+
+
+def test_bad_clips_are_reported_and_the_others_done(
+    converter: Converter, source: ClipFeatures, tmp_path: Path, monkeypatch
+) -> None:
+    def read(clip: Path) -> ClipFeatures:
+        if clip.stem == "bad":
+            raise FaceError(f"{clip}: two faces")
+        return source
+
+    monkeypatch.setattr(converter, "read", read)
+    jobs = [
+        Job(
+            Path(f"{name}.mp4"),
+            {"griffin-lim": tmp_path / "griffin-lim" / f"{name}.mp4", "wavenet": tmp_path / f"{name}.mp4"},
+        )
+        for name in ("one", "bad", "two")
+    ]
+    steps: list[int] = []
+    errors = converter.convert_jobs(jobs, seed=1, keep_features=True, advance=steps.append)
+    assert {path.name: str(error) for path, error in errors.items()} == {"bad.mp4": "bad.mp4: two faces"}
+    assert sum(steps) == sum(map(steps_of, jobs))
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    names = [f"{name}.{kind}" for name in ("one", "two") for kind in ("mp4", "npz")]
+    assert written == sorted([*names, *(f"griffin-lim/{name}" for name in names)])
+    assert len(list(read_frames(tmp_path / "one.mp4", fps=25))) == N_FRAMES
+    # AAC comes in blocks of 1024 samples; priming is declared in the file
+    assert abs(len(read_audio(tmp_path / "one.mp4", sample_rate_hz=48000)) - N_FRAMES * 1920) <= 1024
+
+
+def test_a_place_that_cannot_be_written(converter: Converter, source: ClipFeatures, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    converted = ConvertedClip(
+        source.mel, source.keypoints, source.vgg, np.zeros(1920, np.float32), np.zeros((1, 16, 16, 3), np.uint8), "x"
+    )
+    with pytest.raises(MediaError, match=r"cannot be written .* Name a folder"):
+        converter.write(converted, tmp_path / "file" / "x.mp4")
+
+
+def test_saved_features_come_back(source: ClipFeatures, tmp_path: Path) -> None:
+    frames = np.arange(N_FRAMES * 4 * 4 * 3, dtype=np.uint8).reshape(N_FRAMES, 4, 4, 3)
+    converted = ConvertedClip(source.mel, source.keypoints, source.vgg, np.ones(7, np.float32), frames, "griffin-lim")
+    converted.save(tmp_path / "x.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+    with np.load(tmp_path / "x.npz") as stored:
+        np.testing.assert_array_equal(stored["mel"], source.mel)
+        np.testing.assert_array_equal(stored["vgg"], source.vgg)
+        np.testing.assert_array_equal(stored["frames"], frames)
+        assert str(stored["vocoder"]) == "griffin-lim"

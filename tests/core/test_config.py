@@ -1,0 +1,105 @@
+"""Strict settings: every shipped file loads; every kind of mistake is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from avsc_tf.config import config_from_dict, load_config, save_config
+from avsc_tf.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_file_loads(path: Path) -> None:
+    config = load_config(path)
+    assert config_from_dict(config.as_dict()) == config
+
+
+def test_paper_numbers_stand_where_the_paper_has_them(root: Path) -> None:
+    paper = load_config(root / "configs/paper.yaml")
+    assert (paper.time.video_fps, paper.time.sample_rate_hz, paper.time.hop_ms) == (25, 48000, 5.0)
+    assert (paper.acoustic.n_mels, paper.acoustic.window_ms) == (80, 25.0)
+    assert paper.face.n_facial == 4236
+    assert (paper.conversion.learning_rate, paper.conversion.batch_size, paper.conversion.epochs) == (1e-4, 64, 600)
+    assert paper.conversion.acoustic_loss_weight == 10.0
+    assert (paper.wavenet.n_layers, paper.wavenet.epochs) == (40, 199)
+    assert paper.wavenet.receptive_field_samples == 4093
+    assert paper.image.generator_channels == (64, 64, 128, 128, 64, 64, 3)
+    assert paper.image.discriminator_channels == (8, 16, 32, 32)
+    assert (paper.image.size_px, paper.image.map_px, paper.image.batch_size, paper.image.epochs) == (256, 64, 64, 30)
+
+
+def test_every_line_of_the_paper_file_names_its_origin(root: Path) -> None:
+    """Section, figure, "not from the paper" or "ours" beside each value."""
+    origin = re.compile(r"#.*(\d\.\d|\d\b|figure|not from the paper|ours)")
+    for line in (root / "configs/paper.yaml").read_text().splitlines():
+        if re.match(r"\s*\w+: *\S", line) or line.startswith("seed"):
+            assert origin.search(line), line
+
+
+def test_shipped_files_are_small_differences(root: Path) -> None:
+    for path in CONFIGS:
+        tree = yaml.safe_load(path.read_text())
+        if path.stem != "paper":
+            assert "include" in tree, f"{path.name} repeats the base instead of including it"
+
+
+def test_override_wins(root: Path) -> None:
+    config = load_config(root / "configs/demo.yaml", ["seed=7", "conversion.epochs=3"])
+    assert (config.seed, config.conversion.epochs) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("wavenet.n_layer=3", "unknown setting wavenet.n_layer. The nearest known one is wavenet.n_layers"),
+        ("wavnet.n_layers=3", "nearest known one is wavenet"),
+        ("seed=high", "seed is 'high'; it must be of type int"),
+        ("seed=true", "must be of type int"),
+        ("alignment.distance=cosine", "must be one of literal, standardised"),
+        ("image.generator_channels=3", "must be a list"),
+        ("seed", "must read section.key=value"),
+        ("seed.low=3", "seed is a value, not a section"),
+        ("time.hop_ms=7", "time.hop_ms must divide a video frame"),
+        ("acoustic.fmax_hz=30000", "acoustic.fmax_hz must lie between"),
+        ("acoustic.fft_length=1024", "acoustic.fft_length must hold acoustic.window_ms"),
+        ("time.hop_ms=10", "conversion.audio_down_channels"),
+        ("image.size_px=130", "image.size_px must be divisible"),
+        ("wavenet.sample_rate_hz=16100", "whole samples a hop"),
+        ("alignment.smooth_frames=4", "must be odd"),
+    ],
+)
+def test_mistakes_are_named(root: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(root / "configs/paper.yaml", [override])
+
+
+def test_missing_file_missing_key_circle(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such settings file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "short.yaml").write_text("seed: 3\n")
+    with pytest.raises(ConfigError, match="setting time is missing"):
+        load_config(tmp_path / "short.yaml")
+    (tmp_path / "a.yaml").write_text("include: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("include: a.yaml\n")
+    with pytest.raises(ConfigError, match="circle"):
+        load_config(tmp_path / "a.yaml")
+
+
+def test_saved_settings_come_back(tmp_path: Path, root: Path) -> None:
+    config = load_config(root / "configs/demo.yaml")
+    save_config(config, tmp_path / "run" / "config.yaml")
+    assert load_config(tmp_path / "run" / "config.yaml") == config
+
+
+def test_fingerprint_follows_what_records_depend_on(root: Path) -> None:
+    base = load_config(root / "configs/demo.yaml")
+    same = load_config(root / "configs/demo.yaml", ["conversion.epochs=1", "wavenet.epochs=1"])
+    other = load_config(root / "configs/demo.yaml", ["acoustic.n_mels=40"])
+    assert base.fingerprint == same.fingerprint
+    assert base.fingerprint != other.fingerprint

@@ -1,0 +1,155 @@
+"""Crops against hand-made slices: what the network sees is the past, and what it predicts is the present."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+
+from avsc_tf.config import load_config
+from avsc_tf.datasets import waveform as w
+from avsc_tf.errors import MediaError
+from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
+from avsc_tf.features.pitch import LAG_OFFSETS, Pitch
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load_config(
+        w.__file__.replace("avsc_tf/datasets/waveform.py", "configs/demo.yaml"),
+        ["face.n_vgg=9", "wavenet.crop_seconds=0.13", "wavenet.batch_size=3"],
+    )
+
+
+@pytest.fixture
+def recording(config, rng):
+    n_video = 7
+    voicing = np.ones(8 * n_video, np.float32)
+    voicing[:11] = 0
+    return w.Recording(
+        name="noise",
+        waveform=rng.uniform(-0.5, 0.5, 640 * n_video).astype(np.float32),
+        mel=rng.normal(-4, 2, (8 * n_video, 80)).astype(np.float32),
+        facial=rng.normal(size=(n_video, config.face.n_facial)).astype(np.float32),
+        pitch=Pitch(np.linspace(90, 240, 8 * n_video).astype(np.float32), voicing),
+        coefficients=rng.uniform(-0.3, 0.3, (8 * n_video, 16)).astype(np.float32),
+    )
+
+
+def _whole(recording, config):
+    emphasised = pre_emphasise(recording.waveform, config.wavenet.pre_emphasis)
+    classes = to_classes(compand(emphasised, 256), 256)
+    return classes, class_values(256)[classes]
+
+
+@pytest.mark.parametrize("start", [0, 1, 4])
+def test_a_crop_is_a_slice_of_the_whole_with_its_true_past(start, recording, config):
+    inputs, classes = w.crop_inputs(recording, config, start, 3)
+    all_classes, values = _whole(recording, config)
+    first = 640 * start
+    np.testing.assert_array_equal(classes, all_classes[first : first + 1920])
+    before = values[first - 1] if start else class_values(256)[silence_class(256)]
+    np.testing.assert_array_equal(inputs["waveform"], np.concatenate([[before], values[first : first + 1919]]))
+    np.testing.assert_array_equal(inputs["facial"], recording.facial[start : start + 3])
+    floored = np.maximum(recording.mel, np.log(config.acoustic.log_floor))
+    np.testing.assert_array_equal(inputs["mel"], floored[8 * start : 8 * start + 24])
+
+
+def test_lag_taps_of_a_crop_are_those_of_the_whole_utterance(recording, config):
+    whole, _ = w.crop_inputs(recording, config, 0, 7)
+    crop, _ = w.crop_inputs(recording, config, 3, 2)
+    np.testing.assert_array_equal(crop["pitch_lag"], whole["pitch_lag"][1920:3200])
+    np.testing.assert_array_equal(crop["pitch"], whole["pitch"][24:40])
+    np.testing.assert_array_equal(crop["prediction"], whole["prediction"][1920:3200])
+    np.testing.assert_array_equal(crop["residuals"], whole["residuals"][1920:3200])
+    _, values = _whole(recording, config)
+    t, frame = 2400, 30  # the centre of frame 30
+    lag = round(16000 / recording.pitch.f0_hz[frame])
+    assert whole["pitch_lag"][t].tolist() == [values[t - lag + o] for o in LAG_OFFSETS]
+
+
+def test_prediction_and_residuals_by_hand(recording, config):
+    whole, _ = w.crop_inputs(recording, config, 0, 7)
+    _, values = _whole(recording, config)
+    signal = expand(values, 256).astype(float)
+
+    def prediction(t):
+        return sum(recording.coefficients[t // 80, k] * signal[t - 1 - k] for k in range(16) if t - 1 - k >= 0)
+
+    t, lag = 2400, round(16000 / recording.pitch.f0_hz[30])
+    assert whole["prediction"][t] == pytest.approx(compand(np.array(prediction(t)), 256), abs=1e-5)
+    places = [t - 1, *[t - lag + o for o in LAG_OFFSETS]]
+    expected = [float(compand(np.array(signal[i] - prediction(i)), 256)) for i in places]
+    np.testing.assert_allclose(whole["residuals"][t], expected, atol=1e-4)  # mu-law is steep near 0
+
+
+def test_level_moves_sound_and_mel_together(recording, config):
+    plain, _ = w.crop_inputs(recording, config, 2, 2)
+    louder, classes = w.crop_inputs(recording, config, 2, 2, gain_db=-6.0)
+    quieter = dataclasses.replace(recording, waveform=(recording.waveform * 10 ** (-6 / 20)).astype(np.float32))
+    np.testing.assert_array_equal(classes, w.crop_inputs(quieter, config, 2, 2)[1])
+    above = plain["mel"] > np.log(config.acoustic.log_floor) + 1
+    shift = np.log(10 ** (-6 / 20))
+    np.testing.assert_allclose((louder["mel"] - plain["mel"])[above], shift, atol=1e-5)
+
+
+def test_level_never_clips(recording, config):
+    _, classes = w.crop_inputs(recording, config, 2, 2, gain_db=40.0)
+    loudest = np.abs(recording.waveform).max()
+    assert loudest * 10 ** (40 / 20) > 1
+    # peak 0.95, and pre-emphasis of noise can at most add 0.85 of it
+    _, expected = w.crop_inputs(recording, config, 2, 2, gain_db=20 * np.log10(0.95 / loudest))
+    np.testing.assert_array_equal(classes, expected)
+
+
+def test_batches_depend_on_seed_and_epoch_alone(recording, config):
+    sampler = w.CropSampler([recording], config, seed=1, vary_level=True)
+
+    def draw(epoch, seed=1):
+        return list(w.CropSampler([recording], config, seed=seed, vary_level=True).batches(epoch, 2))
+
+    first, again = draw(5), list(sampler.batches(5, 2))
+    for (a, b), (c, d) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(b, d)
+        assert all((a[name] == c[name]).all() for name in a)
+    assert (draw(5)[0][1] != draw(6)[0][1]).any() and (draw(5)[0][1] != draw(5, seed=2)[0][1]).any()
+    assert first[0][1].shape == (3, 3 * 640)  # 0.13 s holds three whole video frames
+    assert first[0][0]["mel"].shape == (3, 24, 80)
+
+
+def test_standardised_input_is_what_the_run_feeds(recording, config):
+    inputs, _ = w.crop_inputs(recording, config, 0, 2, standardise=lambda mel: (mel + 4) / 2)
+    plain, _ = w.crop_inputs(recording, config, 0, 2)
+    np.testing.assert_allclose(inputs["mel"], (plain["mel"] + 4) / 2)
+
+
+def test_too_short_recordings_are_refused(recording, config):
+    short = dataclasses.replace(recording, waveform=recording.waveform[:640], mel=recording.mel[:8])
+    with pytest.raises(MediaError, match="crop_seconds"):
+        w.CropSampler([short], config, seed=1)
+
+
+def test_files_are_found_read_and_kept(config, tmp_path, rng):
+    folder = tmp_path / "speech"
+    (folder / "below").mkdir(parents=True)
+    for i, name in enumerate(["a_one.wav", "below/b_two.flac"]):
+        soundfile.write(folder / name, 0.1 * rng.normal(size=48000 + 500 * i), 48000)
+    np.savetxt(folder / "a_one.f0.txt", np.full(200, 123.0))
+    paths = w.find_recordings([folder])
+    assert [path.name for path in paths] == ["a_one.wav", "b_two.flac"]
+    first = w.read_recordings(paths, config, cache=tmp_path / "cache.npz")
+    second = w.read_recordings(paths, config, cache=tmp_path / "cache.npz")
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a.waveform, b.waveform)
+        np.testing.assert_array_equal(a.mel, b.mel)
+    assert first[0].waveform.shape == (16000,) and first[0].mel.shape == (200, 80)
+    assert (second[0].f0_hz == 123).all() and second[1].f0_hz is None
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    with pytest.raises(MediaError, match="no such folder"):
+        w.find_recordings([tmp_path / "none"])
+    with pytest.raises(MediaError, match="holds no recordings"):
+        w.find_recordings([tmp_path])

@@ -1,0 +1,251 @@
+"""The whole way on a tiny corpus, by the commands a user types: files, lengths, sync, reuse, and bad input.
+
+One run of `tools/demo.py run` with tests/end_to_end/tiny.yaml feeds all tests here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from avsc_tf.media.audio import read_audio
+from avsc_tf.media.clips import find_clips
+from avsc_tf.media.mux import write_video
+from avsc_tf.media.video import probe_video, read_frames
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).with_name("tiny.yaml")
+pytestmark = pytest.mark.slow
+EMOTIONS = ("neutral", "anger_strong")
+STAGES = (
+    "corpus",
+    "prepare",
+    "train conversion",
+    "train wavenet",
+    "train image",
+    "convert",
+    "judge vocoders",
+    "side by side",
+    "evaluate",
+)
+
+
+def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def run_demo(out: Path) -> subprocess.CompletedProcess[str]:
+    return tool("demo", "run", "--config", CONFIG, "--out", out)
+
+
+def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return tool("convert", *arguments, "--vocoder", "griffin-lim")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished demo folder."""
+    out = tmp_path_factory.mktemp("demo")
+    done = run_demo(out)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.splitlines()[-1].strip() == str(out / "report.html")
+    return out
+
+
+@pytest.fixture
+def clip(demo: Path) -> Path:
+    return demo / "corpus" / "source" / "neutral_00.mp4"
+
+
+def stream_seconds(path: Path, kind: str) -> float:
+    """From the first packet's presentation to the last one's end; priming samples of AAC do not count."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return float(stream.duration * Fraction(stream.time_base))
+
+
+def assert_one_error_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2, one line that begins with `error:` and holds all parts, and no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, done.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_the_demos_files(demo: Path) -> None:
+    assert {path.name for path in (demo / "converted").iterdir()} == {f"{emotion}.mp4" for emotion in EMOTIONS}
+    for name in (
+        "side_by_side.mp4",
+        "side_by_side.png",
+        "report.html",
+        "figures.json",
+        "copy_synthesis.json",
+        "vocoder.json",
+    ):
+        assert (demo / name).stat().st_size > 0, name
+    for vocoder in ("wavenet", "griffin-lim"):
+        kinds = sorted(path.suffix for path in (demo / "held_out" / vocoder).iterdir())
+        assert kinds == [".mp4"] * len(EMOTIONS) + [".npz"] * len(EMOTIONS)
+    assert not [path for path in demo.rglob("*") if "part" in path.suffix or path.name.startswith(".")]
+
+
+def test_every_stage_left_its_time_and_memory(demo: Path) -> None:
+    stamps = json.loads((demo / "stages.json").read_text())
+    assert tuple(stamps) == STAGES
+    for stamp in stamps.values():
+        assert stamp["state"] == "finished"
+        assert stamp["seconds"] > 0
+        assert stamp["peak_memory_bytes"] > 10 << 20 or not Path("/proc").exists()
+
+
+def test_converted_videos_are_as_long_as_their_source(demo: Path) -> None:
+    for source in find_clips(demo / "corpus" / "source"):
+        if source.split != "test":
+            continue
+        n_frames = probe_video(source.video).n_frames
+        for vocoder in ("wavenet", "griffin-lim"):
+            video = demo / "held_out" / vocoder / f"{source.utterance}.mp4"
+            assert abs(probe_video(video).n_frames - n_frames) <= 1
+            assert stream_seconds(video, "video") == pytest.approx(n_frames / 25, abs=1 / 25)
+            assert stream_seconds(video, "audio") == pytest.approx(n_frames / 25, abs=1 / 25)
+            with av.open(str(video)) as container:
+                names = [stream.codec_context.name for stream in container.streams]
+            assert names == ["h264", "aac"]
+
+
+def test_sound_in_the_file_is_in_step_with_what_was_predicted(demo: Path) -> None:
+    """AAC and the container move nothing: the decoded sound lies on the kept waveform to a fraction of a mel frame."""
+    video = demo / "held_out" / "griffin-lim" / "anger_strong_00.mp4"
+    with np.load(video.with_suffix(".npz")) as kept:
+        waveform, frames = kept["waveform"], kept["frames"]
+    heard = read_audio(video, sample_rate_hz=48000)
+    n = min(len(heard), len(waveform))
+    cross = np.fft.irfft(np.fft.rfft(heard[:n], 2 * n) * np.conj(np.fft.rfft(waveform[:n], 2 * n)))
+    lag = int(np.argmax(cross))
+    assert min(lag, 2 * n - lag) <= 24  # half a millisecond
+    seen = np.stack(list(read_frames(video, fps=25))).astype(float)
+    assert seen.shape == frames.shape
+    assert np.abs(seen - frames).mean() < 4  # of 255: H.264 at crf 16 with halved colour
+
+
+def test_side_by_side_plays_every_clip_in_turn(demo: Path) -> None:
+    seconds = 0.0
+    vocoder = json.loads((demo / "vocoder.json").read_text())["vocoder"]
+    for emotion in EMOTIONS:
+        name = f"{emotion}_00.mp4"
+        for folder in (demo / "corpus" / "source", demo / "held_out" / vocoder, demo / "corpus" / "target"):
+            seconds += probe_video(folder / name).n_frames / 25 + 0.4
+    assert stream_seconds(demo / "side_by_side.mp4", "video") == pytest.approx(seconds, abs=1 / 25)
+    assert stream_seconds(demo / "side_by_side.mp4", "audio") == pytest.approx(seconds, abs=1 / 25)
+
+
+def test_a_vocoder_that_fails_the_gate_is_not_chosen(demo: Path) -> None:
+    """A WaveNet of four steps cannot pass; the choice and its reasons are written down."""
+    choice = json.loads((demo / "vocoder.json").read_text())
+    assert choice["vocoder"] == "griffin-lim"
+    assert not choice["passed"]
+    assert "has not passed the gate" in choice["text"]
+
+
+def test_second_run_reuses_everything(demo: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in demo.rglob("*.mp4")}
+    done = run_demo(demo)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": reused") == len(STAGES)
+    assert {path: path.stat().st_mtime_ns for path in demo.rglob("*.mp4")} == before
+
+
+def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_path: Path) -> None:
+    """Every kind of bad clip of the issue in one call; each gets its line, and the good clip its video."""
+    bad = {
+        "missing": (tmp_path / "missing.mp4", "no such file"),
+        "silent": (without(clip, "audio", tmp_path / "silent.mp4"), "no sound"),
+        "blind": (without(clip, "video", tmp_path / "blind.mp4"), "no picture"),
+        "cut": (truncated(clip, tmp_path / "cut.mp4"), "truncated"),
+        "empty": (painted(clip, tmp_path / "empty.mp4", lambda frame: np.full_like(frame, 90)), "no face"),
+        "two": (painted(clip, tmp_path / "two.mp4", lambda frame: np.hstack([frame, frame])), "two faces"),
+    }
+    out = tmp_path / "out"
+    done = convert(*(path for path, _ in bad.values()), clip, "--bundle", demo / "run", "--out", out)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("error:")]
+    assert len(lines) == len(bad), done.stderr
+    for (path, words), line in zip(bad.values(), lines, strict=True):
+        assert line.startswith(f"error: {path}"), line
+        assert words in line
+    assert [path.name for path in out.iterdir()] == [clip.name]
+    assert abs(probe_video(out / clip.name).n_frames - probe_video(clip).n_frames) <= 1
+
+
+def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"older")
+    done = convert(truncated(clip, tmp_path / "cut.mp4"), "--bundle", demo / "run", "--out", out)
+    assert_one_error_line(done, "cut.mp4", "truncated")
+    assert out.read_bytes() == b"older"
+
+
+def test_a_bundle_with_a_missing_part(demo: Path, clip: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
+    (run / "image" / "model.weights.h5").unlink()
+    done = convert(clip, "--bundle", run, "--out", tmp_path / "out.mp4")
+    assert_one_error_line(done, "image/model.weights.h5: missing from the bundle", "train.py image")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_records_of_other_settings(demo: Path, tmp_path: Path) -> None:
+    arguments = ("--config", CONFIG, "--set", "acoustic.fmin_hz=50", "--records", demo / "records")
+    done = tool("train", "conversion", *arguments, "--out", tmp_path / "run")
+    assert_one_error_line(done, "records", "made with other settings", "acoustic.fmin_hz")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_pairs(demo: Path, clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(clip, source / "other.mp4")
+    arguments = ("--source", source, "--target", demo / "corpus" / "target", "--out", tmp_path / "records")
+    done = tool("prepare", "--config", CONFIG, *arguments)
+    assert_one_error_line(done, str(source), "pair")
+
+
+def without(clip: Path, kind: str, path: Path) -> Path:
+    """The clip without its sound or its picture, the other stream copied."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
+        streams = [stream for stream in source.streams if stream.type != kind]
+        copies = {stream.index: copy.add_stream_from_template(stream) for stream in streams}
+        for packet in source.demux(streams):
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                copy.mux(packet)
+    return path
+
+
+def truncated(clip: Path, path: Path) -> Path:
+    """The clip's first two thirds; with the index in front (faststart) it opens all the same."""
+    content = clip.read_bytes()
+    path.write_bytes(content[: 2 * len(content) // 3])
+    return path
+
+
+def painted(clip: Path, path: Path, change) -> Path:
+    """The first half second of the clip with changed pictures."""
+    frames = [change(frame) for frame in list(read_frames(clip, fps=25))[:13]]
+    waveform = read_audio(clip, sample_rate_hz=48000)[: 13 * 1920]
+    write_video(path, frames, waveform, fps=25, sample_rate_hz=48000)
+    return path

@@ -1,0 +1,153 @@
+"""Frames by presentation time: the painted number says which recorded frame was chosen."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from avsc_tf.errors import MediaError
+from avsc_tf.media.video import probe_video, read_frames
+
+
+def _shown(times: list[Fraction], at: Fraction) -> int:
+    """Slow reference: the last frame that has appeared by then."""
+    return max(i for i, second in enumerate(times) if second - times[0] <= at)
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60)]
+)
+def test_constant_rates_give_the_frame_on_screen(write_clip, read_number, rate):
+    times = [k / rate for k in range(50)]
+    path = write_clip("clip.mp4", times)
+    numbers = [read_number(frame) for frame in read_frames(path, fps=25)]
+    assert numbers == [_shown(times, Fraction(2 * i + 1, 50)) for i in range(len(numbers))]
+    # the last frame lasts one period: centres before 50 / rate
+    assert len(numbers) == sum(Fraction(2 * i + 1, 50) < 50 / rate for i in range(80))
+    assert len(numbers) == probe_video(path).frames_at(25)
+
+
+def test_sixty_to_twenty_five_by_hand(write_clip, read_number):
+    path = write_clip("clip.mp4", [Fraction(k, 60) for k in range(24)])
+    # centres 0.02, 0.06, 0.10, ... s times 60 frames/s = 1.2, 3.6, 6.0, 8.4, 10.8, 13.2, 15.6, 18.0, 20.4, 22.8
+    assert [read_number(f) for f in read_frames(path, fps=25)] == [1, 3, 6, 8, 10, 13, 15, 18, 20, 22]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_variable_rate(write_clip, read_number, rng, suffix):
+    # whole milliseconds, because Matroska stores no finer time; none on a centre (20 + 40 i ms)
+    steps = rng.choice([9, 17, 33, 34, 41, 83, 250], size=40)
+    times = [Fraction(int(t), 1000) for t in np.cumsum(steps)]
+    path = write_clip("clip" + suffix, times)
+    numbers = [read_number(frame) for frame in read_frames(path, fps=25)]
+    assert numbers == [_shown(times, Fraction(2 * i + 1, 50)) for i in range(len(numbers))]
+    assert abs(len(numbers) / 25 - float(times[-1] - times[0])) < 0.3  # last frame's duration is not known exactly
+
+
+@pytest.mark.parametrize("name, codec", [("clip.mpg", "mpeg1video"), ("clip.avi", "mpeg4")])
+def test_old_containers(write_clip, read_number, name, codec):
+    path = write_clip(name, [Fraction(k, 25) for k in range(40)], video_codec=codec, ticks=25)
+    assert [read_number(frame) for frame in read_frames(path, fps=25)] == list(range(40))
+
+
+def test_clock_starts_at_the_first_frame(write_clip, read_number):
+    path = write_clip("clip.mkv", [Fraction(k, 25) + Fraction(3, 2) for k in range(12)])
+    assert [read_number(frame) for frame in read_frames(path, fps=25)] == list(range(12))
+    assert probe_video(path).start_seconds == Fraction(3, 2)
+
+
+def test_reading_twice_gives_the_same_bytes(write_clip):
+    path = write_clip("clip.mp4", [Fraction(k, 30) for k in range(20)])
+    first, second = (np.stack(list(read_frames(path, fps=25))) for _ in range(2))
+    assert first.shape == (17, 64, 96, 3)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_rotation_of_a_phone_clip(write_clip):
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48] = 255  # upper left
+    path = write_clip("clip.mp4", [Fraction(k, 25) for k in range(4)], images=[image] * 4)
+    data = path.read_bytes()
+    words = [0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000]
+    turned = [0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000]  # what phones write: a quarter turn clockwise
+    pack = [b"".join(w.to_bytes(4, "big") for w in matrix) for matrix in (words, turned)]
+    header = data.index(b"tkhd")
+    path.write_bytes(data[:header] + data[header:].replace(pack[0], pack[1], 1))
+    frame = next(read_frames(path, fps=25))
+    assert frame.shape == (96, 64, 3)
+    assert (probe_video(path).width, probe_video(path).height) == (64, 96)
+    assert frame[10:38, 40:].min() > 240  # upper right
+    assert frame[60:].max() < 15
+    assert frame[:, :24].max() < 15
+
+
+def test_pixels_become_square(write_clip, read_number):
+    """Old cameras write 720 x 576 that is shown 4:3."""
+    path = write_clip("clip.mp4", [Fraction(k, 25) for k in range(7)], pixel_aspect=Fraction(4, 3))
+    frames = list(read_frames(path, fps=25))
+    assert frames[0].shape == (64, 128, 3)
+    assert [read_number(frame) for frame in frames] == list(range(7))
+    assert (probe_video(path).width, probe_video(path).height) == (128, 64)
+
+
+def test_probe(write_clip):
+    info = probe_video(write_clip("clip.mp4", [Fraction(k, 30) for k in range(21)]))
+    assert (info.width, info.height, info.n_frames) == (96, 64, 21)
+    assert info.shown_seconds == pytest.approx(0.7, abs=1e-4)  # ticks of 1/120000 s
+    # centres 0.02 ... 0.66 s lie before 0.7 s: 17 of them; 0.70 itself does not
+    assert info.frames_at(25) == 17
+
+
+def test_missing_file_raises_at_once(tmp_path):
+    with pytest.raises(MediaError, match=r"absent\.mp4: no such file"):
+        read_frames(tmp_path / "absent.mp4", fps=25)
+
+
+def test_empty_and_foreign_files(tmp_path):
+    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
+    empty.write_bytes(b"")
+    text.write_text("not a recording\n" * 100)
+    with pytest.raises(MediaError, match="is empty"):
+        probe_video(empty)
+    with pytest.raises(MediaError, match=r"text\.mp4: cannot be decoded"):
+        probe_video(text)
+
+
+def test_no_picture(write_clip):
+    path = write_clip("clip.mp4", [], sound=np.zeros(4800))
+    with pytest.raises(MediaError, match="no picture"):
+        list(read_frames(path, fps=25))
+
+
+@pytest.mark.parametrize("faststart", [False, True])
+@pytest.mark.parametrize("share", [0.4, 0.9])
+def test_truncated_file(write_clip, rng, faststart, share):
+    images = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(60)]  # noise: frames of like size
+    path = write_clip("clip.mp4", [Fraction(k, 25) for k in range(60)], images=images, faststart=faststart)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(MediaError, match="truncated"):
+        list(read_frames(path, fps=25))
+
+
+def test_truncated_matroska(write_clip, rng):
+    images = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(60)]
+    path = write_clip("clip.mkv", [Fraction(k, 25) for k in range(60)], images=images)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match="truncated"):
+        probe_video(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_truncated_program_stream(write_clip, rng, share):
+    images = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(60)]
+    times = [Fraction(k, 25) for k in range(60)]
+    path = write_clip("clip.mpg", times, images=images, video_codec="mpeg2video", ticks=25)
+    assert probe_video(path).n_frames == 60
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(MediaError, match="truncated"):
+        probe_video(path)
