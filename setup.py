@@ -30,6 +30,7 @@ REQUIREMENTS = [
     "matplotlib>=3.8,<3.11",
     "av>=14,<16",  # PyAV: frames by presentation time, its wheel carries FFmpeg
     "soxr>=0.5,<2",  # resampling with aliases below -140 dB
+    "pyloudnorm>=0.1.1,<0.3",  # loudness by ITU-R BS.1770 in the corpus report
     "soundfile>=0.12,<0.14",
     "PyYAML>=6,<7",
     "tqdm>=4.66,<5",
@@ -43,6 +44,7 @@ EVALUATION = [
 
 DEVELOPMENT = [
     "pytest>=8,<9",
+    "hypothesis>=6.100,<7",  # property tests over media formats and alignments
     "pytest-timeout>=2.3,<3",
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
