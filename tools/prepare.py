@@ -19,12 +19,23 @@ def main() -> None:
     parser.add_argument("--target", required=True, type=Path, metavar="DIR", help="clips of the speaker to become")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the records")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unusable clips and pairs, and name them")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that compute features, one core each (default: all cores)"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="compute features on a Ray cluster (pip install avsc_tf[ray])")
     args = parser.parse_args()
     config = config_from_args(args)
 
-    from avsc_tf.records.prepare import prepare
+    if args.workers is not None and args.workers < 0:
+        parser.error("--workers must not be negative (0: no further process)")
 
-    prepare(config, args.source, args.target, args.out, skip_bad=args.skip_bad)
+    from joblib import cpu_count
+
+    from avsc_tf.records.prepare import Workforce, prepare
+
+    workers = cpu_count() if args.workers is None else args.workers
+    workforce = Workforce(workers, ray_address=args.ray)
+    prepare(config, args.source, args.target, args.out, skip_bad=args.skip_bad, workforce=workforce)
 
 
 if __name__ == "__main__":

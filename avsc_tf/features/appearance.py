@@ -18,7 +18,10 @@ _LARGEST_FLOAT16 = 65504.0
 
 
 class Vgg19Features:
-    """Crops to features, in batches of one shape so that one graph is traced.
+    """Crops to features, in batches of about one size.
+
+    A clip is cut into the fewest batches that `face.vgg_batch` allows, as even as can be: no padding is computed, and
+    what a frame gives depends on its clip alone, never on the clips beside it.
 
     `face.vgg_weights`: "imagenet" downloads Keras' weights; a path reads them from a file; "untrained" takes
     He-normal weights drawn from `seed`, the same in every run (a random but fixed description of the face).
@@ -39,7 +42,7 @@ class Vgg19Features:
             )
         self._face = face
         self._model = _fc1_model(face, seed)
-        shape = (face.vgg_batch, face.vgg_px, face.vgg_px, 3)
+        shape = (None, face.vgg_px, face.vgg_px, 3)
         self._apply = tf.function(self._forward, input_signature=[tf.TensorSpec(shape, tf.float32)])
 
     def _forward(self, images: Any) -> Any:
@@ -50,15 +53,19 @@ class Vgg19Features:
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """uint8 [T, height, width, 3], RGB -> float16 [T, 4096], activations (at least 0, finite)."""
-        images = network_inputs(crops, px=self._face.vgg_px, trained=self._face.vgg_weights != "untrained")
-        size = self._face.vgg_batch
-        features = np.empty((len(images), N_FC1), np.float16)
-        for start in range(0, len(images), size):
-            batch = images[start : start + size]
-            padded = np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
-            activations = self._apply(padded).numpy()[: len(batch)]
-            features[start : start + size] = np.minimum(activations, _LARGEST_FLOAT16)
+        trained = self._face.vgg_weights != "untrained"
+        features = np.empty((len(crops), N_FC1), np.float16)
+        for part in even_batches(len(crops), self._face.vgg_batch):
+            images = network_inputs(crops[part], px=self._face.vgg_px, trained=trained)
+            features[part] = np.minimum(self._apply(images).numpy(), _LARGEST_FLOAT16)
         return features
+
+
+def even_batches(n: int, largest: int) -> list[slice]:
+    """The fewest slices of `n` items that hold at most `largest` each, none longer than another by more than one."""
+    n_batches = -(-n // largest)
+    ends = [n * (i + 1) // n_batches for i in range(n_batches)]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def network_inputs(crops: np.ndarray, *, px: int, trained: bool) -> np.ndarray:

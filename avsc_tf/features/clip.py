@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,14 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.errors import MediaError
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip
 from avsc_tf.media.clips import ClipFrames, ClipSource, load_clip, single_clip
 from avsc_tf.timebase import Timebase
 
-CACHE_VERSION = 1  # raise it when the code below gives other values for the same clip and settings
 PNG_COMPRESSION = 1
 _INT16_SCALE = 32768
 
@@ -137,67 +130,3 @@ def encode_frames(crops: np.ndarray, *, size_px: int) -> tuple[bytes, ...]:
         _, png = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
         pngs.append(png.tobytes())
     return tuple(pngs)
-
-
-class FeatureCache:
-    """Features on disk, one file a clip, named by the content of the clip's files and the settings behind them."""
-
-    def __init__(self, folder: Path, config: Config):
-        self._folder = folder
-        self._settings = _settings_digest(config)
-
-    def key(self, clip: ClipSource) -> str:
-        """Digest of the bytes of picture and sound and of every setting the features depend on."""
-        digest = hashlib.sha256(self._settings.encode())
-        for path in (clip.video, clip.audio):
-            digest.update(b"\0" if path is None else _file_digest(path))
-        return digest.hexdigest()[:16]
-
-    def path(self, clip: ClipSource, key: str) -> Path:
-        return self._folder / f"{clip.utterance}.{key}.npz"
-
-    def load(self, clip: ClipSource, key: str) -> ClipFeatures | None:
-        """The stored features, or None where there are none (a damaged file counts as none)."""
-        path = self.path(clip, key)
-        try:
-            with np.load(path) as stored:
-                values = {name: stored[name] for name in ("mel", "keypoints", "vgg", "waveform")}
-                png, ends = stored["png"].tobytes(), np.cumsum(stored["png_lengths"])
-        except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, EOFError):
-            return None
-        frames = tuple(png[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True))
-        return ClipFeatures(**values, frames=frames)
-
-    def save(self, clip: ClipSource, key: str, features: ClipFeatures) -> None:
-        """Write beside, then rename."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            mel=features.mel,
-            keypoints=features.keypoints,
-            vgg=features.vgg,
-            waveform=features.waveform,
-            png=np.frombuffer(b"".join(features.frames), np.uint8),
-            png_lengths=np.array([len(png) for png in features.frames]),
-        )
-        path = self.path(clip, key)
-        part = path.with_suffix(".part")
-        part.write_bytes(buffer.getbuffer())
-        os.replace(part, path)
-
-
-def _settings_digest(config: Config) -> str:
-    settings = config.record_settings
-    chosen = {name: settings[name] for name in ("seed", "time", "acoustic", "face", "image")}
-    weights = Path(config.face.vgg_weights)
-    chosen["vgg_file"] = _file_digest(weights).hex() if weights.is_file() else ""
-    return json.dumps({"version": CACHE_VERSION, **chosen}, sort_keys=True)
-
-
-def _file_digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror}). Check the name and the rights.") from error

@@ -9,6 +9,7 @@ import pytest
 
 from avsc_tf.config import FaceConfig
 from avsc_tf.errors import ConfigError
+from avsc_tf.features.appearance import even_batches
 
 SETTINGS = FaceConfig(
     crop_px=48,
@@ -54,7 +55,7 @@ def test_shape_and_scale(vgg, crops):
 
 
 def test_batches_do_not_matter(vgg, crops):
-    """Six frames are a whole and a padded batch; each frame alone gives the same."""
+    """Six frames are two batches of three; each frame alone gives the same."""
     together = vgg(crops).astype(np.float32)
     alone = np.concatenate([vgg(crops[k : k + 1]) for k in range(6)]).astype(np.float32)
     np.testing.assert_allclose(together, alone, rtol=2e-3, atol=1e-3)  # a step of float16
@@ -133,3 +134,10 @@ def test_settings_vgg_does_not_have():
         _features(n_vgg=64)
     with pytest.raises(ConfigError, match=r"face\.vgg_px is 32; trained weights need 224"):
         _features(vgg_weights="imagenet")
+
+
+@pytest.mark.parametrize(("n", "largest", "lengths"), [(75, 16, [15] * 5), (7, 3, [2, 2, 3]), (4, 4, [4]), (0, 5, [])])
+def test_even_batches_cover_all_frames(n, largest, lengths):
+    parts = even_batches(n, largest)
+    assert [part.stop - part.start for part in parts] == lengths
+    assert [i for part in parts for i in range(n)[part]] == list(range(n))

@@ -16,6 +16,7 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.demo.corpus import make_grid_corpus
 from avsc_tf.errors import AlignmentError, MediaError, RecordError
 from avsc_tf.features.clip import ClipExtractor
+from avsc_tf.records.folder_lock import folder_lock
 from avsc_tf.records.prepare import prepare
 from avsc_tf.records.reader import decode_frames, open_records
 
@@ -67,7 +68,7 @@ def forbid_computing(monkeypatch) -> None:
     def refuse(*_):
         raise AssertionError("a clip was computed twice")
 
-    monkeypatch.setattr(ClipExtractor, "__call__", refuse)
+    monkeypatch.setattr(ClipExtractor, "_read", refuse)
 
 
 def test_records_hold_every_clip_and_pair(config, prepared):
@@ -137,18 +138,23 @@ def test_other_alignment_reuses_the_features(root, clips, work, monkeypatch):
 
 def test_only_what_is_missing_is_computed(config, clips, work, monkeypatch):
     computed = []
-    original = ClipExtractor.__call__
+    original = ClipExtractor._read
 
     def compute(self, clip):
         computed.append(clip)
         return original(self, clip)
 
-    monkeypatch.setattr(ClipExtractor, "__call__", compute)
+    monkeypatch.setattr(ClipExtractor, "_read", compute)
     before = (work / "pairs-test.tfrecord").read_bytes()
     (work / "manifest.json").unlink()
-    next((work / "features" / "target").glob("swiz3n.*")).write_bytes(b"cut short")
+    damaged = next((work / "features" / "target").glob("swiz3n.*"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])  # one bit
+    (damaged.parent / "swiz3n.npz.part").write_bytes(b"left by a killed run")
     prepare(config, clips / "source", clips / "target", work, progress=False)
     assert [clip.utterance for clip in computed] == ["swiz3n"]
+    assert damaged.read_bytes() == whole
+    assert not list(work.rglob("*.part"))
     assert (work / "pairs-test.tfrecord").read_bytes() == before  # the same features, to the bit
 
 
@@ -157,7 +163,7 @@ def test_changed_clip_is_noticed(config, clips, work, tmp_path, monkeypatch):
     shutil.copy(clips / "source" / "lrwz5a.mp4", changed / "swiz3n.mp4")
     with pytest.raises(AlignmentError, match=r"swiz3n\.mp4 and .*swiz3n\.mp4: source and target do not match"):
         prepare(config, clips / "source", changed, work, progress=False)
-    assert not (work / "manifest.json").exists()  # no word of the old records beside new parts
+    assert (work / "manifest.json").exists()  # nothing was begun: the old records are whole
     forbid_computing(monkeypatch)
     manifest = prepare(config, clips / "source", changed, work, progress=False, skip_bad=True)
     assert manifest.counts["pairs-test"] == 0
@@ -174,6 +180,19 @@ def test_unusable_clip_stops_or_is_left_out(config, clips, work, tmp_path):
     manifest = prepare(config, source, clips / "target", work, progress=False, skip_bad=True)
     assert manifest.counts["source-train"] == 1
     assert "lrwz5a.mp4" in manifest.skipped[0]
+
+
+def test_all_unusable_clips_are_known_at_once(config, clips, work, tmp_path):
+    source = Path(shutil.copytree(clips / "source", tmp_path / "source"))
+    for name in NAMES[:2]:
+        (source / f"{name}.mp4").write_bytes((source / f"{name}.mp4").read_bytes()[:20000])
+    with pytest.raises(MediaError, match=r"bbaf2n\.mp4.* So it is with 1 more"):
+        prepare(config, source, clips / "target", work, progress=False)
+
+
+def test_one_preparation_at_a_time(config, clips, work):
+    with folder_lock(work), pytest.raises(RecordError, match="another preparation is running there"):
+        prepare(config, clips / "source", clips / "target", work, progress=False)
 
 
 def test_nothing_to_train_on_is_said(config, clips, work, tmp_path):

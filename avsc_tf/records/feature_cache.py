@@ -1,0 +1,123 @@
+"""Features of clips on disk: one file a clip, named by what it was made from, so that no clip is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from avsc_tf.config import Config
+from avsc_tf.errors import MediaError
+from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.media.clips import ClipSource
+
+CACHE_VERSION = 2  # raise it when the code of the features gives other values for the same clip and settings
+SETTINGS = ("seed", "time", "acoustic", "face", "image")
+_PART = ".part"
+
+
+class FeatureCache:
+    """Feature files of one speaker: NAME.KEY.npz, where KEY digests the clip's files and the settings behind them."""
+
+    def __init__(self, folder: Path, config: Config):
+        self._folder = folder
+        self._settings = _settings_digest(config)
+
+    def key(self, clip: ClipSource) -> str:
+        """Digest of the bytes of picture and sound and of every setting the features depend on.
+
+        Raises:
+            MediaError: a file cannot be read.
+        """
+        digest = hashlib.sha256(self._settings.encode())
+        for path in (clip.video, clip.audio):
+            digest.update(b"\0" if path is None else _file_digest(path))
+        return digest.hexdigest()[:16]
+
+    def path(self, clip: ClipSource, key: str) -> Path:
+        return self._folder / f"{clip.utterance}.{key}.npz"
+
+    def is_whole(self, clip: ClipSource, key: str) -> bool:
+        """There, and every byte as it was written (the archive's own CRC-32 of each array)."""
+        try:
+            with zipfile.ZipFile(self.path(clip, key)) as archive:
+                return archive.testzip() is None
+        except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
+            return False
+
+    def load(self, clip: ClipSource, key: str, *, pictures: bool = True) -> ClipFeatures:
+        """The stored features; without `pictures` its frames are left out, which is most of the bytes.
+
+        Raises:
+            MediaError: no such file, or a damaged one.
+        """
+        path = self.path(clip, key)
+        try:
+            return decode_features(path.read_bytes() if pictures else path, pictures=pictures)
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            raise MediaError(
+                f"{path}: the stored features are damaged ({error}). Run tools/prepare.py again."
+            ) from error
+
+    def save(self, clip: ClipSource, key: str, data: bytes) -> None:
+        """Store what `encode_features` gave: written beside, then renamed."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self.path(clip, key)
+        part = path.with_name(path.name + _PART)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+
+    def remove_unfinished(self) -> None:
+        """Delete what a killed run left half-written. Files of other settings stay: they may be asked for again."""
+        for path in self._folder.glob(f"*{_PART}"):
+            path.unlink()
+
+
+def encode_features(features: ClipFeatures) -> bytes:
+    """One clip as an npz archive; equal features give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        mel=features.mel,
+        keypoints=features.keypoints,
+        vgg=features.vgg,
+        waveform=features.waveform,
+        png=np.frombuffer(b"".join(features.frames), np.uint8),
+        png_lengths=np.array([len(png) for png in features.frames]),
+    )
+    return buffer.getvalue()
+
+
+def decode_features(data: bytes | Path, *, pictures: bool = True) -> ClipFeatures:
+    """Inverse of `encode_features`; from a path only the arrays that are asked for are read."""
+    with np.load(io.BytesIO(data) if isinstance(data, bytes) else data, allow_pickle=False) as stored:
+        values = {name: stored[name] for name in ("mel", "keypoints", "vgg", "waveform")}
+        frames: tuple[bytes, ...] = ()
+        if pictures:
+            png, ends = stored["png"].tobytes(), np.cumsum(stored["png_lengths"])
+            frames = tuple(png[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True))
+    return ClipFeatures(**values, frames=frames)
+
+
+def _settings_digest(config: Config) -> str:
+    settings = config.record_settings
+    chosen = {name: settings[name] for name in SETTINGS}
+    weights = Path(config.face.vgg_weights)
+    chosen["vgg_file"] = _file_digest(weights).hex() if weights.is_file() else ""
+    return json.dumps({"version": CACHE_VERSION, **chosen}, sort_keys=True)
+
+
+def _file_digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}). Check the name and the rights.") from error
