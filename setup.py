@@ -33,6 +33,7 @@ REQUIREMENTS = [
     "pyloudnorm>=0.1.1,<0.3",  # loudness by ITU-R BS.1770 in the corpus report
     "soundfile>=0.12,<0.14",
     "PyYAML>=6,<7",
+    "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
 ]
@@ -40,6 +41,14 @@ REQUIREMENTS = [
 EVALUATION = [
     "speechmos>=0.0.1.1,<0.1",  # DNSMOS with its models in the wheel
     "onnxruntime>=1.17,<1.24",
+]
+
+RAY = [
+    "ray>=2.44,<2.61",  # preparation on many machines; resolves together with the pins above
+]
+
+BENCHMARKS = [
+    "torch>=2.6,<2.14",  # the peer that speed is compared with
 ]
 
 DEVELOPMENT = [
@@ -59,5 +68,10 @@ setup(
     package_data={"avsc_tf": ["py.typed", "pretrained/*", "evaluation/*.html"]},
     python_requires=">=3.11,<3.13",
     install_requires=REQUIREMENTS,
-    extras_require={"evaluation": EVALUATION, "dev": DEVELOPMENT + EVALUATION},
+    extras_require={
+        "evaluation": EVALUATION,
+        "ray": RAY,
+        "benchmarks": BENCHMARKS,
+        "dev": DEVELOPMENT + EVALUATION + RAY,
+    },
 )
