@@ -6,6 +6,7 @@ object store; only the machine that prepares writes. See docs/scale-out.md.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ def _connect(address: str) -> Any:
         raise RecordError("--ray needs Ray: pip install 'avsc_tf[ray]' on every machine of the cluster.") from error
     try:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecordError(
             f"--ray {address}: no cluster answers there ({str(error).splitlines()[0]}). Start one with "
@@ -62,7 +63,8 @@ def _knock(address: str) -> None:
 
 def _outcomes(ray: Any, tasks: Sequence[ClipTask]) -> Iterator[tuple[int, Outcome]]:
     remote = ray.remote(num_cpus=1, max_retries=MAX_ATTEMPTS - 1)(_compute)
-    waiting, running = deque(enumerate(tasks)), {}
+    waiting = deque(enumerate(tasks))
+    running: dict[Any, int] = {}  # reference of the result -> number of the task
     while waiting or running:
         at_once = max(1, int(TASKS_PER_CORE * ray.cluster_resources().get("CPU", 1)))
         while waiting and len(running) < at_once:
