@@ -23,7 +23,7 @@ _PAUSE_QUANTILE = 0.1
 _ACTIVE_FRAMES = 3  # a click is shorter, a consonant is not
 _MAX_ACTIVE_BELOW_DB = 30.0
 _HUM_HARMONICS = 5
-_HUM_RUN_SECONDS = 0.12  # six periods of 50 Hz
+_HUM_PIECE_FRAMES = 8  # 0.16 s: eight periods of 50 Hz
 _HUM_ABOVE_DB = 9.0  # over the frequencies midway between; noise alone stays well below
 
 
@@ -185,37 +185,41 @@ def _silence_around(levels: np.ndarray, speech_db: float, noise_db: float) -> tu
 def _mains_hum(
     x: np.ndarray, sample_rate_hz: int, levels: np.ndarray, speech_db: float, noise_db: float
 ) -> tuple[float | None, float | None]:
-    """Mains frequency and level of the hum in the pauses, or None and None."""
-    pauses = _pauses(levels, speech_db, noise_db)
+    """Mains frequency and level of the hum in the pauses, or None and None.
+
+    Hum is always there; a breath or a murmur near 100 or 120 Hz is in some pieces of the pauses only.
+    """
     n = round(_FRAME_SECONDS * sample_rate_hz)
-    pieces = [x[begin * n : end * n] for begin, end in pauses]
+    pieces = [x[begin * n : end * n] for begin, end in _pauses(levels, speech_db, noise_db)]
     if not pieces:
         return None, None
     harmonics = np.arange(1, _HUM_HARMONICS + 1)
-    powers = {hz: _power_at(pieces, hz * harmonics, sample_rate_hz) for hz in MAINS_HZ}
+    powers = {hz: np.quantile(_powers_at(pieces, hz * harmonics, sample_rate_hz), 0.25) for hz in MAINS_HZ}
     best = max(MAINS_HZ, key=powers.__getitem__)
-    power, others = powers[best], _power_at(pieces, best * (harmonics - 0.5), sample_rate_hz)
-    if power <= others * 10 ** (_HUM_ABOVE_DB / 10) or power < _LAST_BIT**2:
+    between = np.median(_powers_at(pieces, best * (harmonics + 0.5), sample_rate_hz))
+    if powers[best] <= between * 10 ** (_HUM_ABOVE_DB / 10) or powers[best] < _LAST_BIT**2:
         return None, None
-    return best, _decibels(np.sqrt(power))
+    return best, _decibels(np.sqrt(powers[best]))
 
 
 def _pauses(levels: np.ndarray, speech_db: float, noise_db: float) -> list[tuple[int, int]]:
-    """Frame ranges without speech, long enough to tell mains hum from a voice."""
+    """Frame ranges without speech, cut to pieces of `_HUM_PIECE_FRAMES` and more, but not twice as many."""
     quiet = ~_active(levels, speech_db, noise_db) & np.isfinite(levels)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
-    shortest = round(_HUM_RUN_SECONDS / _FRAME_SECONDS)
-    return [(b, e) for b, e in zip(edges[::2], edges[1::2], strict=True) if e - b >= shortest]
+    pieces = []
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        cuts = np.linspace(begin, end, (end - begin) // _HUM_PIECE_FRAMES + 1).astype(int).tolist()
+        pieces += list(zip(cuts[:-1], cuts[1:], strict=True))
+    return pieces
 
 
-def _power_at(pieces: list[np.ndarray], frequencies_hz: np.ndarray, sample_rate_hz: int) -> float:
-    """Power of the waves of these frequencies in the pieces, each under a Hann window; mean over the samples."""
-    power, weight = 0.0, 0.0
+def _powers_at(pieces: list[np.ndarray], frequencies_hz: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Power of the waves of these frequencies in each piece, under a Hann window."""
+    powers = []
     for piece in pieces:
         t = np.arange(len(piece)) / sample_rate_hz
         window = np.hanning(len(piece) + 2)[1:-1]
         waves = np.exp(-2j * np.pi * np.outer(frequencies_hz, t))
         amplitudes = 2 * np.abs(waves @ (window * (piece - piece.mean()))) / window.sum()
-        power += len(piece) * float(np.sum(amplitudes**2)) / 2
-        weight += len(piece)
-    return power / weight
+        powers.append(float(np.sum(amplitudes**2)) / 2)
+    return np.array(powers)
