@@ -162,9 +162,7 @@ def _left_out(pair: PairCheck | None, takes: Sequence[ClipCheck]) -> list[Reason
     return [Reason("left_out", "record_again", "", f"left out. {error}", "")]
 
 
-def _pair_reasons(
-    pair: PairCheck, takes: Sequence[ClipCheck], usual: _Usual, doctor: DoctorConfig
-) -> list[Reason]:
+def _pair_reasons(pair: PairCheck, takes: Sequence[ClipCheck], usual: _Usual, doctor: DoctorConfig) -> list[Reason]:
     return [*_matching(pair, usual), *_duration(pair, usual, doctor), *_stalls(pair, takes, doctor)]
 
 
@@ -191,9 +189,13 @@ def _duration(pair: PairCheck, usual: _Usual, doctor: DoctorConfig) -> list[Reas
     if max(factor, 1 / factor) <= doctor.look_duration_factor:
         return []
     word = "longer" if factor > 1 else "shorter"
-    finding = f"target {pair.duration_ratio:.2f} times as long as the source, {word} than usual ({usual.duration_ratio:.2f})"
+    finding = (
+        f"target {pair.duration_ratio:.2f} times as long as the source, {word} than usual ({usual.duration_ratio:.2f})"
+    )
     if max(factor, 1 / factor) > doctor.record_duration_factor:
-        return [Reason("duration", "record_again", "", finding, "words are missing or added; record the wrong one again")]
+        return [
+            Reason("duration", "record_again", "", finding, "words are missing or added; record the wrong one again")
+        ]
     return [Reason("duration", "look", "", finding, "listen for a pause, a slip or other words")]
 
 
@@ -238,7 +240,7 @@ def _usual(clips: Sequence[ClipCheck], pairs: Mapping[str, PairCheck], doctor: D
 def _usual_loudness(
     clips: Sequence[ClipCheck], pairs: Mapping[str, PairCheck], doctor: DoctorConfig
 ) -> dict[tuple[str, str], float]:
-    """Anger is louder than sadness, so a take is compared with the speaker's takes of its emotion where there are some."""
+    """Medians of a speaker's takes of each emotion (anger is louder than sadness) and of all, of five and more."""
     groups: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for clip in clips:
         if clip.sound is None or clip.sound.loudness_lufs < doctor.record_loudness_lufs:

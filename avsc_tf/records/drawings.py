@@ -92,9 +92,7 @@ def ratio_histogram(ratios: Sequence[float], label: str) -> Markup:
     counts, _ = np.histogram(logs, bins=_HISTOGRAM_BINS, range=(-reach, reach))
     bar = _STRIP_WIDTH / _HISTOGRAM_BINS
     tops = counts / counts.max() * 24
-    bars = "".join(
-        f"M{i * bar:.1f} 28v-{top:.1f}h{bar - 1:.1f}V28z" for i, top in enumerate(tops) if top > 0
-    )
+    bars = "".join(f"M{i * bar:.1f} 28v-{top:.1f}h{bar - 1:.1f}V28z" for i, top in enumerate(tops) if top > 0)
     median = (float(np.median(logs)) + reach) / (2 * reach) * _STRIP_WIDTH
     body = (
         f'<path class="bars" d="{bars}"/><path class="axis" d="M0 28H{_STRIP_WIDTH}M{_STRIP_WIDTH / 2:g} 25v6"/>'
@@ -110,7 +108,9 @@ def _ticks(values: Sequence[float], low: float, high: float, place: float) -> st
 
 
 def _axis_text(low: float, high: float, unit: str, *, decimals: int = 0) -> str:
-    ends = (f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") + (f" {unit}" if unit else "") for value in (low, high))
+    ends = (
+        f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") + (f" {unit}" if unit else "") for value in (low, high)
+    )
     first, last = ends
     return f'<text x="0" y="42">{first}</text><text x="{_STRIP_WIDTH}" y="42" text-anchor="end">{last}</text>'
 

@@ -118,7 +118,9 @@ def _entry(takes: Takes, pair: PairCheck | None, verdict: Verdict) -> dict[str, 
 
 def _plain_pair(pair: PairCheck) -> dict[str, Any]:
     path = None if pair.path is None else thinned(np.asarray(pair.path), _PATH_POINTS).tolist()
-    numbers = {name: _rounded(name, getattr(pair, name), 4) for name in ("duration_ratio", "cost", "cohort_cost", "margin")}
+    numbers = {
+        name: _rounded(name, getattr(pair, name), 4) for name in ("duration_ratio", "cost", "cohort_cost", "margin")
+    }
     labels = {name: getattr(pair, name) for name in ("sentence", "emotion", "split")}
     return {**labels, **numbers, "is_pair": pair.is_pair, "path": path, "error": pair.error}
 

@@ -96,7 +96,11 @@ def _row(verdict: Verdict, takes: Mapping[str, ClipCheck | None], pair: PairChec
 
 
 def _pair_cell(verdict: Verdict, column: str, value: float | None, decimals: int) -> dict[str, Any]:
-    return {"text": number(value, decimals), "sort": _sort_key(value), "kind": _kind(verdict, _PAIR_RULES[column], None)}
+    return {
+        "text": number(value, decimals),
+        "sort": _sort_key(value),
+        "kind": _kind(verdict, _PAIR_RULES[column], None),
+    }
 
 
 def _take_cell(verdict: Verdict, column: Column, takes: Mapping[str, ClipCheck | None]) -> dict[str, Any]:

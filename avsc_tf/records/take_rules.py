@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from avsc_tf.records.doctor import ClipCheck
 
 Level = Literal["ok", "look", "record_again"]
-_PERCENT = "\N{NO-BREAK SPACE}%"
 LEVELS: tuple[Level, ...] = ("ok", "look", "record_again")  # the last is the worst
 
 
@@ -60,13 +59,23 @@ _Found = Iterator[tuple[str, Level, str, str]]
 def _face(clip: ClipCheck, doctor: DoctorConfig) -> _Found:
     gaps = clip.gaps or ()
     times = ", ".join(f"{begin:.2f}\N{EN DASH}{end:.2f} s" for begin, end in gaps[:4]) + (" …" if len(gaps) > 4 else "")
-    where = f"face lost {times}" if gaps else "face lost"
     share = clip.face_share if clip.face_share is not None else 1.0
+    finding = f"face lost{times and ' '}{times} ({_percent(share)} of frames show one)"
     longest = max((end - begin for begin, end in gaps), default=0.0)
     if share < doctor.record_face_share or longest > doctor.record_gap_seconds + 1e-6:
-        yield "face", "record_again", f"{where} ({100 * share:.0f}{_PERCENT} of frames show one)", "record again, hands off the face"
+        yield (
+            "face",
+            "record_again",
+            finding,
+            "record again, hands off the face",
+        )
     elif share < doctor.look_face_share:
-        yield "face", "look", f"{where} ({100 * share:.0f}{_PERCENT} of frames show one)", "look whether the filled frames are right"
+        yield (
+            "face",
+            "look",
+            finding,
+            "look whether the filled frames are right",
+        )
     if (clip.n_faces or 1) > 1:
         yield "faces", "look", f"{clip.n_faces} faces in the picture", "check that the crop follows the speaker"
 
@@ -88,17 +97,27 @@ def _crop(clip: ClipCheck, doctor: DoctorConfig) -> _Found:
         needed = np.maximum(0, side - np.asarray(clip.frame_size, float)) / 2
         outside = float((beyond - needed).max()) / side
         if outside > doctor.look_outside_share:
-            yield "edge", "look", f"{100 * outside:.0f}{_PERCENT} of the crop lies outside the picture", "move the camera to the face"
+            yield (
+                "edge",
+                "look",
+                f"{_percent(outside)} of the crop lies outside the picture",
+                "move the camera to the face",
+            )
     travel = float(np.ptp(centres, axis=0).max()) / side
     if travel > doctor.look_travel_share:
-        yield "travel", "look", f"the head moves by {100 * travel:.0f}{_PERCENT} of the crop", "check that the crop follows the face"
+        yield (
+            "travel",
+            "look",
+            f"the head moves by {_percent(travel)} of the crop",
+            "check that the crop follows the face",
+        )
 
 
 def _level(clip: ClipCheck, doctor: DoctorConfig, usual_loudness_lufs: float | None) -> _Found:
     sound = clip.sound
     if sound is None:
         return
-    share = f"{100 * sound.clipped_share:.2g}{_PERCENT} of the samples"
+    share = f"{_percent(sound.clipped_share, '.2g')} of the samples"
     if sound.clipped_share > doctor.record_clipped_share:
         yield "clipping", "record_again", f"sound clipped ({share})", "record again with less gain"
     elif sound.clipped_share > doctor.look_clipped_share:
@@ -165,3 +184,7 @@ def _sync(clip: ClipCheck, doctor: DoctorConfig) -> _Found:
 
 def _signed(value: float, decimals: int = 0) -> str:
     return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _percent(share: float, how: str = ".0f") -> str:
+    return f"{100 * share:{how}}\N{NO-BREAK SPACE}%"
