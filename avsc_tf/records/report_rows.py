@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ def _of_sound(measure: str) -> Callable[[ClipCheck], float | None]:
 
 def number(value: float | None, decimals: int) -> str:
     """With a true minus sign, and a dash where there is nothing."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return MISSING
     text = f"{value:.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
@@ -130,7 +131,7 @@ def _kind(verdict: Verdict, rules: Sequence[str], speaker: str | None) -> str:
 
 
 def _sort_key(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
 def _crop(clip: ClipCheck | None, speaker: str) -> Any:

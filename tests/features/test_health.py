@@ -132,7 +132,7 @@ def test_snr_falls_with_added_noise(rng: np.random.Generator) -> None:
     clean, noise = speech_like(rng, noise=0), rng.standard_normal(round(2.4 * RATE_HZ))
     estimates = {level: sound_health(clean + level * noise, RATE_HZ).snr_db for level in (1e-4, 1e-3, 1e-2, 1e-1)}
     assert sorted(estimates.values(), reverse=True) == list(estimates.values())
-    # 20 dB more noise is 20 dB less, but for which frames count as speech: above the middle, which rises with the noise.
+    # 20 dB more noise is 20 dB less, but for which frames count as speech: the middle rises with the noise.
     assert estimates[1e-4] - estimates[1e-3] == pytest.approx(20, abs=3)
     assert estimates[1e-3] - estimates[1e-2] == pytest.approx(20, abs=3)
     voice = clean[np.abs(clean) > 0]
