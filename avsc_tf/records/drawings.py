@@ -19,7 +19,7 @@ _STRIP_WIDTH, _STRIP_HEIGHT = 320, 44
 _HISTOGRAM_BINS = 21
 
 
-def path_plot(path: np.ndarray | None, label: str) -> Markup:
+def path_plot(path: np.ndarray | None, kind: str = "ok") -> Markup:
     """Warping path [steps, 2]: source to the right, target upwards, each over its own length; the diagonal behind."""
     if path is None or len(path) == 0:
         return Markup("")
@@ -28,10 +28,10 @@ def path_plot(path: np.ndarray | None, label: str) -> Markup:
     points = thinned(steps, _DRAWN_POINTS) / lengths * _BOX
     points[:, 1] = _BOX - points[:, 1]
     return _svg(
-        "path",
+        f"path {kind}",
         (-4, -4, _BOX + 8, _BOX + 8),
         f'<path class="diagonal" d="M0 {_BOX}L{_BOX} 0"/><polyline points="{_points(points)}"/>',
-        label,
+        "Warping path",
     )
 
 
@@ -40,6 +40,7 @@ def crop_plot(
     side: float | None,
     frame_size: tuple[int, int] | None,
     speaker: str,
+    kind: str = "ok",
 ) -> Markup:
     """The frame, the crop at its median place, and the way of its centre; 100 units are the frame's height."""
     if centres is None or side is None or frame_size is None or len(centres) == 0:
@@ -52,7 +53,7 @@ def crop_plot(
     left, top = np.median(way, axis=0) - side * scale / 2
     square = f"{left:.0f}", f"{top:.0f}", f"{side * scale:.0f}", f"{side * scale:.0f}"
     return _svg(
-        f"crop {speaker}",
+        f"crop {speaker} {kind}",
         (-4, -4, round(width * scale) + 8, _BOX + 8),
         f"{_rect('frame', 0, 0, f'{width * scale:.0f}', _BOX)}{_rect('square', *square)}"
         f'<polyline points="{_points(way, decimals=1)}"/>',

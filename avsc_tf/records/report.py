@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup, escape
 
 from avsc_tf.config import Config
 from avsc_tf.records import drawings
@@ -154,6 +155,11 @@ def anchor(utterance: str) -> str:
     return "u" + hashlib.sha256(utterance.encode()).hexdigest()[:10]
 
 
+def breakable(utterance: str) -> Markup:
+    """Escaped, and a line may end after each underscore."""
+    return Markup(str(escape(utterance)).replace("_", "_<wbr>"))
+
+
 def _page(takes: Takes, paired: Pairs, verdicts: Sequence[Verdict], tree: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -162,7 +168,7 @@ def _page(takes: Takes, paired: Pairs, verdicts: Sequence[Verdict], tree: Mappin
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["anchor"] = anchor
+    environment.filters.update(anchor=anchor, breakable=breakable)
     worst_first = sorted(verdicts, key=lambda v: (-LEVELS.index(v.level), v.utterance))
     return environment.get_template(HTML_NAME).render(
         summary=tree["summary"],

@@ -45,7 +45,9 @@ def _share(value: float) -> str:
 
 
 def _clipped(value: float) -> str:
-    return "none" if value == 0 else f"{value * 100:.2g} %"
+    if value == 0:
+        return "none"
+    return f"{value * 100:.2g} %" if value >= 1e-4 else "< 0.01 %"
 
 
 def _largest(values: Sequence[float]) -> float:
@@ -53,11 +55,11 @@ def _largest(values: Sequence[float]) -> float:
 
 
 COLUMNS: dict[str, Column] = {
-    "face": Column(lambda clip: clip.face_share, _share, min, ("face", "faces", "small_face", "edge", "travel")),
+    "face": Column(lambda clip: clip.face_share, _share, min, ("face",)),
     "loudness": Column(_of_sound("loudness_lufs"), lambda v: number(v, 1), min, ("loudness", "silent")),
     "peak": Column(_of_sound("true_peak_dbfs"), lambda v: number(v, 1), max, ()),
     "clipped": Column(_of_sound("clipped_share"), _clipped, max, ("clipping",)),
-    "snr": Column(_of_sound("snr_db"), lambda v: number(v, 0), min, ("noise", "hum", "dc")),
+    "snr": Column(_of_sound("snr_db"), lambda v: number(v, 0), min, ("noise",)),
     "offset": Column(
         lambda clip: None if clip.sync_offset_seconds is None else clip.sync_offset_seconds * 1000,
         lambda v: number(v, 1),
@@ -65,7 +67,8 @@ COLUMNS: dict[str, Column] = {
         ("sync", "drift"),
     ),
 }
-_PAIR_RULES = {"cost": ("no_pair", "cost", "margin", "stall"), "ratio": ("duration",)}
+_CROP_RULES = ("faces", "small_face", "edge", "travel")
+_PAIR_RULES = {"cost": ("no_pair", "cost", "margin"), "ratio": ("duration",)}
 
 
 def table_rows(
@@ -90,9 +93,9 @@ def _row(verdict: Verdict, takes: Mapping[str, ClipCheck | None], pair: PairChec
         "ratio": _pair_cell(verdict, "ratio", pair.duration_ratio if pair else None, 2),
         "cost": _pair_cell(verdict, "cost", pair.cost if pair else None, 3),
         "margin": number(pair.margin, 3) if pair is not None and pair.margin is not None else "",
-        "path": drawings.path_plot(None if pair is None else pair.path, "Warping path"),
+        "path": drawings.path_plot(None if pair is None else pair.path, _kind(verdict, ("stall",), None)),
         "takes": {name: _take_cell(verdict, column, takes) for name, column in COLUMNS.items()},
-        "crops": [_crop(takes[speaker], speaker) for speaker in SPEAKERS],
+        "crops": [_crop(takes[speaker], speaker, _kind(verdict, _CROP_RULES, speaker)) for speaker in SPEAKERS],
     }
 
 
@@ -134,7 +137,7 @@ def _sort_key(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def _crop(clip: ClipCheck | None, speaker: str) -> Any:
+def _crop(clip: ClipCheck | None, speaker: str, kind: str) -> Any:
     if clip is None:
         return ""
-    return drawings.crop_plot(clip.crop_centres, clip.crop_side, clip.frame_size, speaker)
+    return drawings.crop_plot(clip.crop_centres, clip.crop_side, clip.frame_size, speaker, kind)

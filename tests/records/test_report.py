@@ -18,7 +18,7 @@ from avsc_tf.features.health import SoundHealth
 from avsc_tf.records.doctor import ClipCheck, PairCheck, judge
 from avsc_tf.records.report import HTML_NAME, JSON_NAME, anchor, write_report
 
-VOID = {"meta", "br", "input", "link", "img", "hr"}
+VOID = {"meta", "br", "wbr", "input", "link", "img", "hr"}
 HOSTILE = ["a<b> & \"c\" 'd'", "غاضب_٠٠١", "怒り 04", "</script><script>alert(1)</script>", "{{ 7*7 }}", "a%20b#c?d"]
 
 
@@ -129,7 +129,8 @@ def test_rows_and_drawings(tmp_path: Path, config: Config) -> None:
     tree, text = written(tmp_path, clips, pairs, config)
     assert text.count("<tr id=") == 9
     assert (
-        text.count('class="path"') == 9 and text.count('class="crop source"') == text.count('class="crop target"') == 9
+        text.count('class="path ok"') == 9
+        and text.count('class="crop source ok"') == text.count('class="crop target ok"') == 9
     )
     assert text.count('class="strip"') == 5  # loudness and pauses of both, ratios
     lines = [np.array([p.split(",") for p in m.split()], float) for m in re.findall(r'points="([^"]+)"', text)]
@@ -189,3 +190,24 @@ def test_seven_hundred_pairs(tmp_path: Path, config: Config) -> None:
     tree, text = written(tmp_path, clips, pairs, config)
     assert len(tree["utterances"]) == 700 and text.count("<tr id=") == 700
     assert (tmp_path / HTML_NAME).stat().st_size < 5e6 and (tmp_path / JSON_NAME).stat().st_size < 5e6
+
+
+def test_what_is_wrong_is_marked_where_it_shows(tmp_path: Path, config: Config) -> None:
+    clips, pairs = made_corpus([f"u{i}" for i in range(4)])
+    clips[1] = replace(clips[1], crop_centres=np.array([(200.0, 240.0), (440.0, 240.0)]))
+    clips[2] = replace(clips[2], face_share=0.95)
+    pairs[3] = replace(pairs[3], is_pair=False, cost=1.4)
+    _, text = written(tmp_path, clips, pairs, config)
+    rows = {name: text.split(f'<tr id="{anchor(name)}"')[1].split("</tr>")[0] for name in ("u0", "u1", "u3")}
+    assert 'class="crop target look"' in rows["u0"] and 'class="crop source ok"' in rows["u0"]
+    assert '<span class="v s"><span class="look">95.0 %</span></span><span class="v t"><span>100 %' in rows["u1"]
+    assert '<span class="record_again">1.400</span>' in rows["u3"]
+
+
+def test_a_trace_of_clipping_is_not_none(tmp_path: Path, config: Config) -> None:
+    clips, pairs = made_corpus(["u"])
+    clips = [
+        replace(c, sound=replace(c.sound, clipped_share=share)) for c, share in zip(clips, (3e-5, 0.0), strict=True)
+    ]
+    _, text = written(tmp_path, clips, pairs, config)
+    assert "&lt; 0.01 %" in text and "none</span>" in text
