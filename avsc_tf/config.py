@@ -188,6 +188,34 @@ class ImageConfig:
 
 
 @dataclass(frozen=True)
+class DoctorConfig:
+    """When a take is to be looked at or recorded again (`records.doctor`). None of it changes the records."""
+
+    look_face_share: float  # frames with a face
+    record_face_share: float
+    record_gap_seconds: float  # longest stretch without a face
+    min_crop_px: float  # side of the crop in the camera's frame
+    look_outside_share: float  # of the crop's side that lies outside the frame
+    look_travel_share: float  # of the crop's side that the head moves within a clip
+    look_clipped_share: float  # samples in flat tops
+    record_clipped_share: float
+    look_snr_db: float
+    record_snr_db: float
+    record_loudness_lufs: float  # quieter is no recording
+    look_loudness_step_lu: float  # from the speaker's median in the same emotion
+    look_hum_dbfs: float
+    look_dc_offset: float
+    min_edge_silence_seconds: float  # less: the sentence may be cut off
+    max_edge_silence_seconds: float
+    min_sync_confidence: float
+    max_sync_drift_ppm: float
+    look_duration_factor: float  # from the corpus's median ratio, either way
+    record_duration_factor: float
+    look_deviations: float  # of cost or margin from the corpus's median, in robust standard deviations
+    max_stall_seconds: float  # one speaker's time stands still on the path, not at its ends
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """Size of the self-made corpus."""
 
@@ -210,6 +238,7 @@ class Config:
     conversion: ConversionNetConfig
     wavenet: WaveNetConfig
     image: ImageConfig
+    doctor: DoctorConfig
     demo: DemoConfig
 
     RECORD_SECTIONS = ("time", "acoustic", "face", "alignment", "split")
@@ -400,6 +429,22 @@ def _check(config: Config, place: str) -> None:
         (
             not image.generator_channels or image.generator_channels[-1] == 3,
             "image.generator_channels must end with 3 (RGB)",
+        ),
+        (
+            config.doctor.record_face_share <= config.doctor.look_face_share <= 1,
+            "doctor.record_face_share must not pass doctor.look_face_share, nor that 1",
+        ),
+        (
+            0 <= config.doctor.look_clipped_share <= config.doctor.record_clipped_share,
+            "doctor.look_clipped_share must not pass doctor.record_clipped_share",
+        ),
+        (
+            config.doctor.record_snr_db <= config.doctor.look_snr_db,
+            "doctor.record_snr_db must not pass doctor.look_snr_db",
+        ),
+        (
+            1 < config.doctor.look_duration_factor <= config.doctor.record_duration_factor,
+            "doctor.look_duration_factor must lie above 1 and not pass doctor.record_duration_factor",
         ),
         (config.face.vgg_px >= 32, "face.vgg_px must be at least 32"),
         (config.face.n_keypoints == 70, "face.n_keypoints must be 70 (68 iBUG points, 2 pupils)"),
