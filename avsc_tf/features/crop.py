@@ -18,7 +18,7 @@ _SMOOTHING_SECONDS = (
     0.5,
     0.25,
     0.125,
-)  # nods belong to the keypoints, walking to the crop: the first that follows
+)  # nods belong to the keypoints, walking to the crop: the first to follow
 _MAX_OFF_CENTRE_SHARE = 0.1  # of the side: the path follows when the face stays this near the crop's middle
 
 
@@ -75,7 +75,7 @@ def crop_path(face_centres: np.ndarray, side: float, frame_size: tuple[int, int]
     """Centres of the crop [T, 2] for a face at `face_centres` [T, 2]: as smooth as still follows the face.
 
     Penalised least squares on the second difference (Whittaker 1922), so that steady movement is followed without lag,
-    also at the ends. The crop is first moved into the frame as far as `inside` allows, so that corners are smoothed too.
+    also at the ends. What is smoothed is the crop moved into the frame, so that it meets the border softly, too.
     """
     wanted = inside(face_centres, side, frame_size)
     for seconds in _SMOOTHING_SECONDS:

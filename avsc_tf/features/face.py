@@ -144,7 +144,8 @@ def _check_gaps(known: np.ndarray, edges: np.ndarray, track: FaceTrack, face: Fa
     others = any(begin <= index < end for begin, end in long for index in track.others)
     other = " Another face is seen then, but too far from the last place, or of another size." if others else ""
     raise FaceError(
-        f"{place}: no face {times}; it may be lost for {limit}.{other} Cut these seconds, or record with the face in view."
+        f"{place}: no face {times}; it may be lost for {limit}.{other} Cut these seconds, or record with the face "
+        "in view."
     )
 
 

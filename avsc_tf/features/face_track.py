@@ -1,14 +1,15 @@
 """Which face of a clip is followed, and where it is: looks at every third frame, linked over time.
 
 Faces of successive looks are linked where one is near enough, in place and size, to be the other. Among those that
-last the largest is followed, and among equally large ones that nearest the middle of the picture: who is seen throughout
-wins over who passes by, however near the camera he comes.
+last the largest is followed, and among equally large ones that nearest the middle of the picture: who is seen
+throughout wins over who passes by, however near the camera he comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -75,9 +76,9 @@ def _look(frames: Iterable[np.ndarray], tracker: FaceTracker) -> tuple[dict[int,
     index, frame = -1, np.empty((0, 0, 3), np.uint8)
     for index, frame in enumerate(frames):
         if index % _LOOK_STRIDE == 0:
-            looks[index] = tracker.faces(frame)
+            looks[index] = tracker.faces_near_and_far(frame)
     if index >= 0 and index not in looks:
-        looks[index] = tracker.faces(frame)
+        looks[index] = tracker.faces_near_and_far(frame)
     return looks, index + 1, (frame.shape[1], frame.shape[0])
 
 
@@ -128,4 +129,4 @@ def _most_at_once(looks: dict[int, list[Face]]) -> int:
     counts = [len(faces) for faces in looks.values()]
     if len(counts) <= 2:
         return max(counts)
-    return max(1, *(min(pair) for pair in zip(counts, counts[1:], strict=False)))
+    return max(1, *(min(pair) for pair in pairwise(counts)))
