@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.config import FaceConfig
+from avsc_tf.config import FaceConfig, load_config
 from avsc_tf.demo.face import FacePainter, FacePose
 from avsc_tf.demo.looks import LOOKS, Expression
-from avsc_tf.errors import FaceError
+from avsc_tf.errors import ConfigError, FaceError
 from avsc_tf.features.crop import path_jitter, to_frame
 from avsc_tf.features.face import face_clip
 from avsc_tf.features.keypoints import LIPS, mouth_opening
@@ -53,6 +53,14 @@ def drifting(painter) -> list[np.ndarray]:
 
 def _without(frames: list[np.ndarray], begin: int, end: int) -> list[np.ndarray]:
     return [*frames[:begin], *[BLANK] * (end - begin), *frames[end:]]
+
+
+def test_limits_are_settings(root):
+    assert load_config(root / "configs/paper.yaml").face.max_edge_seconds == 0
+    assert load_config(root / "configs/grid.yaml").face.max_edge_seconds == 0.5
+    for name in ("max_gap_seconds", "max_edge_seconds"):
+        with pytest.raises(ConfigError, match=f"face.{name} must not be negative"):
+            load_config(root / "configs/paper.yaml", [f"face.{name}=-0.1"])
 
 
 def test_clip_of_a_moving_head(tracker, painter):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,14 @@ def test_map_has_each_point_once():
     assert KEYPOINT_MAP[PUPILS].tolist() == [468, 473]
     # by hand from FaceMesh's picture: chin, nose tip, outer eye corners, mouth corners, inner lips
     assert KEYPOINT_MAP[[8, 30, 36, 45, 48, 54, 62, 66]].tolist() == [152, 4, 33, 263, 61, 291, 13, 14]
+
+
+def test_the_guide_has_the_same_map(root):
+    """The table of docs/keypoints.md: index range, part, FaceMesh numbers."""
+    rows = re.findall(r"^\| (\d+)(?:-|, )(\d+) \|[^|]*\| ([\d ]+) \|$", (root / "docs/keypoints.md").read_text(), re.M)
+    assert [int(number) for _, _, numbers in rows for number in numbers.split()] == KEYPOINT_MAP.tolist()
+    indices = [i for first, last, _ in rows for i in range(int(first), int(last) + 1)]
+    assert indices == list(range(70))
 
 
 def test_keypoints_sit_in_ibug_order(tracker, painter):
