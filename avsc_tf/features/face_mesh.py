@@ -66,7 +66,7 @@ class FaceTracker:
         return _distinct([_face(np.array([(p.x, p.y) for p in one.landmark]) * size) for one in found])
 
     def faces_near_and_far(self, frame: np.ndarray) -> list[Face]:
-        """As `faces`, and where no large one is seen also faces down to a twentieth of the picture's longer side.
+        """As `faces`, and where no large one is seen also faces a tenth of the picture's longer side high, or less.
 
         FaceMesh's own detector is made for faces near the camera. MediaPipe's full-range one then searches the picture,
         and FaceMesh looks at an enlarged square around each of its finds.

@@ -36,13 +36,10 @@ class FaceTrack:
 
     centres: np.ndarray  # [T, 2]
     heights: np.ndarray  # [T]
+    height: float  # median over the looks
     frame_size: tuple[int, int]  # width, height
     n_faces: int  # most faces seen at once, in two successive looks
     others: tuple[int, ...]  # frames at which a look found a face beside, or instead of, the followed one
-
-    @property
-    def height(self) -> float:
-        return float(np.median(self.heights))
 
 
 def track_clip(frames: Iterable[np.ndarray], tracker: FaceTracker, *, fps: int, place: str = "clip") -> FaceTrack:
@@ -61,7 +58,8 @@ def track_clip(frames: Iterable[np.ndarray], tracker: FaceTracker, *, fps: int, 
     places = np.array([(*face.centre, face.height) for face in followed.values()])
     path = np.stack([np.interp(np.arange(n_frames), list(followed), column) for column in places.T], axis=1)
     others = tuple(index for index, faces in looks.items() if len(faces) > (index in followed))
-    return FaceTrack(path[:, :2], path[:, 2], size, _most_at_once(looks), others)
+    height = float(np.median(places[:, 2]))
+    return FaceTrack(path[:, :2], path[:, 2], height, size, _most_at_once(looks), others)
 
 
 def nearest_face(faces: Sequence[Face], centre: np.ndarray, height: float) -> Face | None:
