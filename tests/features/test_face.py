@@ -173,6 +173,17 @@ def test_another_face_does_not_fill_a_gap(tracker, painter):
         face_clip([*frames[:8], *[covered] * 6, *frames[14:]], tracker, SETTINGS, fps=25)
 
 
+def test_a_face_on_the_wall_does_not_fill_a_gap(tracker, painter):
+    """A portrait beside the speaker's head, a third as large, is in the crop and stays there while he is covered."""
+    portrait = cv2.resize(painter.render(FacePose(), Expression()), (90, 90), interpolation=cv2.INTER_AREA)
+    seen, covered = _frame(painter), BLANK.copy()
+    for frame in (seen, covered):
+        frame[20:90, 180:250] = portrait[10:80, 10:80]
+    clip = face_clip([seen] * 8 + [covered] * 4 + [seen] * 8, tracker, SETTINGS, fps=25)
+    assert len(tracker.faces(clip.crops[9])) == 1
+    assert clip.gaps == [(0.32, 0.48)]
+
+
 def test_a_face_that_jumps_is_another_one(tracker, painter):
     """A cut in the film: from 0.84 s on a face of the same size, 1.9 heights away."""
     head = cv2.resize(painter.render(FacePose(), Expression()), (150, 150), interpolation=cv2.INTER_AREA)

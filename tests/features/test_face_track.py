@@ -9,7 +9,8 @@ import pytest
 from avsc_tf.demo.face import FacePainter, FacePose
 from avsc_tf.demo.looks import LOOKS, Expression
 from avsc_tf.errors import FaceError
-from avsc_tf.features.face_track import track_clip
+from avsc_tf.features.face_mesh import Face
+from avsc_tf.features.face_track import nearest_face, track_clip
 
 WIDTH, HEIGHT = 640, 280
 
@@ -73,6 +74,22 @@ def test_the_face_nearest_the_last_one(tracker, heads):
     wanted = np.stack([_face_of(tracker, *one) for one in walker])
     # straight between looks; FaceMesh's own scatter between two pictures
     assert np.abs(track.centres - wanted).max() < 5
+
+
+def _box(x: float, y: float, height: float) -> Face:
+    return Face(
+        np.zeros((70, 2), np.float32), np.array([x - height / 3, y - height / 2, x + height / 3, y + height / 2])
+    )
+
+
+def test_nearest_in_place_and_size():
+    """Known: a face of height 100 at (96, 90)."""
+    speaker, beside, larger, small = _box(104, 90, 95), _box(60, 90, 105), _box(100, 90, 155), _box(96, 90, 60)
+    faces = [larger, beside, speaker, small]
+    assert nearest_face(faces, np.array([96.0, 90.0]), 100.0) is speaker
+    assert nearest_face([larger, beside, small], np.array([96.0, 90.0]), 100.0) is beside  # 0.36 heights away
+    assert nearest_face([larger, small, _box(96, 145, 100)], np.array([96.0, 90.0]), 100.0) is None
+    assert nearest_face([], np.array([96.0, 90.0]), 100.0) is None
 
 
 def test_a_small_face_in_a_wide_picture(tracker, heads):
