@@ -52,6 +52,8 @@ class FaceConfig:
     crop_px: int  # side of the prepared frames; keypoints are in pixels of this crop
     crop_face_share: float  # height of the face box divided by the crop's side
     min_detection_confidence: float
+    max_gap_seconds: float  # a face lost for no longer is filled in
+    max_edge_seconds: float  # a clip may begin or end without a face this long: held still; 0: edges are gaps
     n_keypoints: int
     vgg_px: int
     vgg_weights: str  # "imagenet", "untrained", or the path of a Keras weights file
@@ -447,6 +449,9 @@ def _check(config: Config, place: str) -> None:
             "doctor.look_duration_factor must lie above 1 and not pass doctor.record_duration_factor",
         ),
         (config.face.vgg_px >= 32, "face.vgg_px must be at least 32"),
+        (config.face.max_gap_seconds >= 0, "face.max_gap_seconds must not be negative"),
+        (config.face.max_edge_seconds >= 0, "face.max_edge_seconds must not be negative"),
+        (0 < config.face.crop_face_share <= 1, "face.crop_face_share must lie between 0 and 1"),
         (config.face.n_keypoints == 70, "face.n_keypoints must be 70 (68 iBUG points, 2 pupils)"),
     ]
     for holds, rule in rules:
