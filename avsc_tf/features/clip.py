@@ -15,11 +15,33 @@ from avsc_tf.config import Config
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip
+from avsc_tf.features.health import SoundHealth, sound_health
 from avsc_tf.media.clips import ClipFrames, ClipSource, load_clip, single_clip
+from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.timebase import Timebase
 
 PNG_COMPRESSION = 1
 _INT16_SCALE = 32768
+
+
+@dataclass(frozen=True)
+class CropPath:
+    """Where the crops of T frames lay in the recorded picture; `features.crop.to_frame` leads keypoints back to it."""
+
+    centres: np.ndarray  # [T, 2] float32, pixels of the upright frame
+    side: np.ndarray  # [] float32, the same
+    frame_size: np.ndarray  # [2] int32, width and height
+
+
+@dataclass(frozen=True)
+class ClipMeasures:
+    """How good the take is, for the corpus report."""
+
+    face_share: float  # frames with a face, before gaps were filled
+    gaps: tuple[tuple[float, float], ...]  # filled: start and end, seconds
+    n_faces: int  # most seen at once
+    sound: SoundHealth
+    synchrony: Synchrony | None  # of sound recorded apart
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,8 @@ class ClipFeatures:
     vgg: np.ndarray  # [T, n_vgg] float16
     frames: tuple[bytes, ...]  # [T] PNG, image.size_px square
     waveform: np.ndarray  # [samples] int16 at time.sample_rate_hz
+    crop: CropPath | None = None  # always there for a clip that was read
+    measures: ClipMeasures | None = None  # the same
 
     @property
     def n_frames(self) -> int:
@@ -45,6 +69,7 @@ class _Reading:
     faces: FaceClip
     frames: tuple[bytes, ...]
     waveform: np.ndarray
+    measures: ClipMeasures
 
 
 class ClipExtractor:
@@ -83,13 +108,20 @@ class ClipExtractor:
         return self._seen(reading.result())
 
     def _read(self, clip: ClipSource) -> _Reading:
-        frames, waveform = load_clip(clip, self._timebase)
-        faces = self._faces(frames, clip)
+        loaded = load_clip(clip, self._timebase)
+        faces = self._faces(loaded.frames, clip)
         return _Reading(
-            mel=mel_spectrogram(waveform, self.config.acoustic, self._timebase),
+            mel=mel_spectrogram(loaded.waveform, self.config.acoustic, self._timebase),
             faces=faces,
             frames=encode_frames(faces.crops, size_px=self.config.image.size_px),
-            waveform=to_int16(waveform),
+            waveform=to_int16(loaded.waveform),
+            measures=ClipMeasures(
+                face_share=float(faces.found.mean()),
+                gaps=tuple(faces.gaps),
+                n_faces=faces.n_faces,
+                sound=sound_health(loaded.waveform, self._timebase.sample_rate_hz, as_recorded=loaded.as_recorded),
+                synchrony=loaded.synchrony,
+            ),
         )
 
     def _seen(self, reading: _Reading) -> ClipFeatures:
@@ -101,6 +133,8 @@ class ClipExtractor:
             vgg=self._vgg(reading.faces.crops),
             frames=reading.frames,
             waveform=reading.waveform,
+            crop=CropPath(reading.faces.crop_centres, reading.faces.crop_side, reading.faces.frame_size),
+            measures=reading.measures,
         )
 
     def _faces(self, frames: ClipFrames, clip: ClipSource) -> FaceClip:

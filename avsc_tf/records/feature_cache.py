@@ -7,17 +7,21 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from avsc_tf.config import Config
 from avsc_tf.errors import MediaError
-from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.clip import ClipFeatures, ClipMeasures, CropPath
+from avsc_tf.features.health import SoundHealth
 from avsc_tf.media.clips import ClipSource
+from avsc_tf.media.synchrony import Synchrony
 
 CACHE_VERSION = 2  # raise it when the code of the features gives other values for the same clip and settings
-SETTINGS = ("seed", "time", "acoustic", "face", "image")
+SETTINGS = ("seed", "time", "acoustic", "face", "image", "sync")
 _PART = ".part"
 
 
@@ -37,6 +41,7 @@ class FeatureCache:
         digest = hashlib.sha256(self._settings.encode())
         for path in (clip.video, clip.audio):
             digest.update(b"\0" if path is None else _file_digest(path))
+        digest.update(f"{clip.start_seconds} {clip.end_seconds}".encode())
         return digest.hexdigest()[:16]
 
     def path(self, clip: ClipSource, key: str) -> Path:
@@ -49,6 +54,12 @@ class FeatureCache:
                 return archive.testzip() is None
         except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
             return False
+
+    def measures(self, clip: ClipSource, key: str) -> tuple[int, CropPath, ClipMeasures]:
+        """Frames, crop path and measures of a stored clip, without reading its features."""
+        with np.load(self.path(clip, key), allow_pickle=False) as stored:
+            crop = CropPath(stored["crop_centres"], stored["crop_side"], stored["frame_size"])
+            return len(crop.centres), crop, _measures(json.loads(stored["measures"].tobytes()))
 
     def load(self, clip: ClipSource, key: str, *, pictures: bool = True) -> ClipFeatures:
         """The stored features; without `pictures` its frames are left out, which is most of the bytes.
@@ -83,9 +94,15 @@ class FeatureCache:
 
 def encode_features(features: ClipFeatures) -> bytes:
     """One clip as an npz archive; equal features give equal bytes."""
+    if features.crop is None or features.measures is None:
+        raise ValueError("features of a clip that was read have its crop path and its measures")
     buffer = io.BytesIO()
     np.savez(
         buffer,
+        crop_centres=features.crop.centres,
+        crop_side=features.crop.side,
+        frame_size=features.crop.frame_size,
+        measures=np.frombuffer(json.dumps(asdict(features.measures)).encode(), np.uint8),
         mel=features.mel,
         keypoints=features.keypoints,
         vgg=features.vgg,
@@ -100,11 +117,24 @@ def decode_features(data: bytes | Path, *, pictures: bool = True) -> ClipFeature
     """Inverse of `encode_features`; from a path only the arrays that are asked for are read."""
     with np.load(io.BytesIO(data) if isinstance(data, bytes) else data, allow_pickle=False) as stored:
         values = {name: stored[name] for name in ("mel", "keypoints", "vgg", "waveform")}
+        crop = CropPath(stored["crop_centres"], stored["crop_side"], stored["frame_size"])
+        measures = _measures(json.loads(stored["measures"].tobytes()))
         frames: tuple[bytes, ...] = ()
         if pictures:
             png, ends = stored["png"].tobytes(), np.cumsum(stored["png_lengths"])
             frames = tuple(png[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True))
-    return ClipFeatures(**values, frames=frames)
+    return ClipFeatures(**values, frames=frames, crop=crop, measures=measures)
+
+
+def _measures(tree: dict[str, Any]) -> ClipMeasures:
+    synchrony = tree["synchrony"]
+    return ClipMeasures(
+        face_share=tree["face_share"],
+        gaps=tuple((start, end) for start, end in tree["gaps"]),
+        n_faces=tree["n_faces"],
+        sound=SoundHealth(**tree["sound"]),
+        synchrony=None if synchrony is None else Synchrony(**synchrony),
+    )
 
 
 def _settings_digest(config: Config) -> str:
