@@ -79,6 +79,12 @@ def first_stream(container: Any, kind: str, path: Path) -> Any:
     return streams[0]
 
 
+def has_sound(path: Path) -> bool:
+    """Whether the file holds a stream of sound."""
+    with open_container(path) as container:
+        return bool(container.streams.audio)
+
+
 def _is_cover_picture(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & stream.disposition.__class__.attached_pic)
 

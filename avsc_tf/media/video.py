@@ -40,7 +40,12 @@ class VideoInfo:
 
     def frames_at(self, fps: int) -> int:
         """Frames that `read_frames` gives: those whose centre (i + 0.5) / fps is shown."""
-        return int(-((Fraction(1, 2) - self.shown_seconds * fps) // 1))
+        return frames_in(self.shown_seconds, fps)
+
+
+def frames_in(seconds: Fraction, fps: int) -> int:
+    """Frames whose centre (i + 0.5) / fps lies before `seconds`."""
+    return int(-((Fraction(1, 2) - seconds * fps) // 1))
 
 
 @dataclass(frozen=True)
