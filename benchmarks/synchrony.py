@@ -3,8 +3,8 @@
     python benchmarks/synchrony.py [DIR...] [--trials N] [--json FILE]
 
 DIR holds speech (clips or sound files); without one, noise with the rhythm of speech is made. Each trial lays a session
-out of it, records it twice, by a studio microphone and by a far, echoing, noisy, narrow-band camera with automatic gain,
-at a random offset of either sign and a random drift, and compares what is measured with what was laid. Wrong recordings
+out of it, records it twice, by a studio microphone and by a far, echoing, noisy, narrow-band camera with automatic
+gain, at a random offset of either sign and a random drift, and compares what is measured with what was laid. Wrong recordings
 (other sentences; another session) must be refused. Prints a table.
 """
 
@@ -155,9 +155,8 @@ def wrong_recordings(sounds: list[np.ndarray], trials: int, seed: int) -> dict[s
 
 
 def _speech_of(folders: list[Path]) -> list[np.ndarray]:
-    files = [
-        p for folder in folders for p in sorted(folder.iterdir()) if p.suffix in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
-    ]
+    known = (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in known]
     return [read_audio(path, sample_rate_hz=WORLD_HZ) for path in files]
 
 

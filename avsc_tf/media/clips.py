@@ -56,8 +56,9 @@ class ClipFrames:
 class LoadedClip:
     """Frames that can be iterated again, and float32 [samples_in(len(frames))], mono, full scale 1.
 
-    It unpacks into these two. `synchrony` says where sound recorded apart was found against the camera's own. It is None where there is no sound
-    apart, and where nothing could be checked: the camera recorded no sound, or sync.separate_sound is as_is.
+    It unpacks into these two. `synchrony` says where sound recorded apart was found against the camera's own. It is
+    None where there is no sound apart, and where nothing could be checked: the camera recorded no sound, or
+    sync.separate_sound is as_is.
     """
 
     frames: ClipFrames

@@ -99,13 +99,16 @@ def decode_stream(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
 
 def decode_from(container: Any, stream: Any, path: Path, seconds: Fraction) -> Iterator[Any] | None:
-    """Frames from one that begins at or before `seconds` of the file's clock; None where the file cannot be entered there.
+    """Frames from one that begins at or before `seconds` of the file's clock; None where it cannot be entered there.
 
-    The same frames, bit by bit, as `decode_stream` gives: decoding begins at a key frame, and pictures that stand before
-    it in time (they may lean on others before it) are left out.
+    The same frames, bit by bit, as `decode_stream` gives: decoding begins at a key frame, and pictures that stand
+    before it in time (they may lean on others before it) are left out.
     """
     for lead_seconds in _SEEK_LEADS_SECONDS:
-        container.seek(int((seconds - lead_seconds) / Fraction(stream.time_base)), stream=stream)
+        try:
+            container.seek(int((seconds - lead_seconds) / Fraction(stream.time_base)), stream=stream)
+        except av.error.FFmpegError:
+            return None
         frames = _from_key_frame(container, stream, path)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts * Fraction(first.time_base) <= seconds:
@@ -115,11 +118,11 @@ def decode_from(container: Any, stream: Any, path: Path, seconds: Fraction) -> I
 
 def _from_key_frame(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     packets = (p for p in whole_packets(container, stream, path) if p.stream.index == stream.index)
-    packets = dropwhile(lambda p: p.size and (not p.is_keyframe or p.pts is None), packets)
-    key = next(packets, None)
+    rest = dropwhile(lambda p: p.size and (not p.is_keyframe or p.pts is None), packets)
+    key = next(rest, None)
     if key is None or not key.size:
         return
-    for frame in decode_packets(chain([key], packets), path):
+    for frame in decode_packets(chain([key], rest), path):
         if frame.pts is None or frame.pts >= key.pts:
             yield frame
 

@@ -38,9 +38,9 @@ def read_cues(path: Path, *, session_seconds: Fraction | None = None) -> list[Cu
     Args:
         session_seconds: length of the session's picture, where it is known.
     Raises:
-        MediaError: with the line: an unknown, missing or double column, an empty cell, a time that is none, an end before
-            its start or beyond the session, a name given twice or unfit for a file, cues that overlap by more than
-            MAX_OVERLAP_SECONDS, no cue.
+        MediaError: with the line: an unknown, missing or double column, an empty cell, a time that is none, an end
+            before its start or beyond the session, a name given twice or unfit for a file, cues that overlap by more
+            than MAX_OVERLAP_SECONDS, no cue.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -105,9 +105,7 @@ def _cue_of_row(row: dict[str, str], place: str, line: int) -> Cue:
                 f"{place}: {column} is {cells[column]!r}. Write seconds (83.5), m:ss.fff or h:mm:ss.fff."
             ) from error
     if times[1] <= times[0]:
-        raise MediaError(
-            f"{place}: ends at {cells['end']}, not after its start at {cells['start']}. Correct the times."
-        )
+        raise MediaError(f"{place}: ends at {cells['end']}, not after its start {cells['start']}. Correct them.")
     name = cells["name"]
     if name.startswith(".") or any(character in "/\\\0\n\r" for character in name):
         raise MediaError(f"{place}: {name!r} cannot name a file. Leave out slashes and a dot at the beginning.")

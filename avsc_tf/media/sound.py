@@ -30,7 +30,7 @@ class SoundBlock(NamedTuple):
 
 
 def sound_blocks(path: Path, *, start_seconds: Fraction = Fraction(0)) -> Iterator[SoundBlock]:
-    """Blocks in order of time, of one rate, without gaps; the first begins at or before `start_seconds` if sound is there.
+    """Blocks in order of time, of one rate, without gaps; the first begins at or before `start_seconds` if it can.
 
     Raises:
         MediaError: missing, without sound, truncated or damaged file.
@@ -60,9 +60,7 @@ def _soundfile_blocks(file: soundfile.SoundFile, path: Path, start_seconds: Frac
                 yield SoundBlock(file.samplerate, position, samples.mean(axis=1, dtype=np.float32))
                 position += len(samples)
         except soundfile.LibsndfileError as error:
-            raise MediaError(
-                f"{path}: cannot be decoded ({error}); it is truncated or damaged. Copy it again."
-            ) from error
+            raise MediaError(f"{path}: cannot be decoded ({error}); truncated or damaged. Copy it again.") from error
         if position < file.frames:
             raise MediaError(
                 f"{path}: {position} of {file.frames} declared samples can be read; the file is truncated. "

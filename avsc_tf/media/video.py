@@ -25,7 +25,7 @@ from avsc_tf.media.container import (
 
 # Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
-_SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv")
+_SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv", ".mpg")  # AVI keeps no presentation times
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _no_frames(path: Path) -> str:
 def read_frames(
     path: Path, *, fps: int, start_seconds: Fraction = Fraction(0), n_frames: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Frames at a constant rate: number `i` is the picture on screen at start + (i + 0.5) / fps after the first appears.
+    """Frames at a constant rate: number `i` is what is on screen at start + (i + 0.5) / fps after the first appears.
 
     Each recorded frame stays until the next one's presentation time, the last for its own duration; nothing is
     blended. Rotation and pixel aspect stored in the file are applied. One frame is held at a time. A later start is
@@ -166,8 +166,9 @@ def _resample(path: Path, fps: int, start_seconds: Fraction, n_frames: int | Non
     index = 0
     clock_start = first_frame_seconds(path) if start_seconds else None
     for shown in _shown_frames(path, None if clock_start is None else clock_start + start_seconds):
-        if first is None:
-            first, clock_start = shown, shown.start if clock_start is None else clock_start
+        first = first or shown
+        if clock_start is None:
+            clock_start = first.start
         if shown.size != first.size:
             raise MediaError(
                 f"{path}: the picture's size changes at {float(shown.start):.2f} s. Export it at one size."
@@ -183,17 +184,17 @@ def _resample(path: Path, fps: int, start_seconds: Fraction, n_frames: int | Non
         raise MediaError(_no_frames(path))
     if n_frames is not None:
         raise MediaError(
-            f"{path}: {n_frames} frames of 1/{fps} s from {float(start_seconds):.2f} s are wanted, but only {index} can "
-            "be decoded; the file is damaged or shorter than that. Copy the recording again."
+            f"{path}: {n_frames} frames of 1/{fps} s from {float(start_seconds):.2f} s are wanted, but only {index} "
+            "can be decoded; the file is damaged or shorter than that. Copy the recording again."
         )
 
 
 def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Shown]:
-    """Frames in order of presentation: all, or from one that is on screen at or before `seconds` of the file's clock."""
+    """Frames in order of presentation: all, or from one that appears at or before `seconds` of the file's clock."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        can_enter = seconds is not None and path.suffix.lower() in _SEEKABLE_SUFFIXES
-        frames = decode_from(container, stream, path, seconds) if can_enter else None
+        can_enter = path.suffix.lower() in _SEEKABLE_SUFFIXES
+        frames = decode_from(container, stream, path, seconds) if can_enter and seconds is not None else None
         if frames is not None:
             yield from _with_ends(stream, frames)
             return
