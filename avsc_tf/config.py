@@ -68,6 +68,15 @@ class FaceConfig:
 
 
 @dataclass(frozen=True)
+class SyncConfig:
+    """Sound recorded apart from the picture."""
+
+    separate_sound: Literal["synchronise", "as_is"] = "synchronise"  # as_is: it begins with the picture already
+    max_offset_seconds: float = 60.0  # searched on both sides
+    max_drift_ppm: float = 200.0
+
+
+@dataclass(frozen=True)
 class AlignmentConfig:
     """Dynamic time warping of a pair."""
 
@@ -235,6 +244,7 @@ class Config:
     time: TimeConfig
     acoustic: AcousticConfig
     face: FaceConfig
+    sync: SyncConfig
     alignment: AlignmentConfig
     split: SplitConfig
     conversion: ConversionNetConfig
@@ -243,7 +253,7 @@ class Config:
     doctor: DoctorConfig
     demo: DemoConfig
 
-    RECORD_SECTIONS = ("time", "acoustic", "face", "alignment", "split")
+    RECORD_SECTIONS = ("time", "acoustic", "face", "sync", "alignment", "split")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionary (tuples become lists), as written beside records and weights."""
@@ -399,6 +409,8 @@ def _check(config: Config, place: str) -> None:
             net.window_seconds * time.video_fps == int(net.window_seconds * time.video_fps),
             "conversion.window_seconds must be whole video frames",
         ),
+        (config.sync.max_offset_seconds >= 0, "sync.max_offset_seconds must not be negative"),
+        (0 <= config.sync.max_drift_ppm <= 1000, "sync.max_drift_ppm must lie between 0 and 1000"),
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
         (

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import struct
+import math
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.container import decode_stream, first_stream, open_container, require_file
-from avsc_tf.media.video import first_frame_seconds
+from avsc_tf.media.sound import SoundBlock, sound_blocks
 
-_SOUNDFILE_SUFFIXES = (".wav", ".flac")
-_GAP_SECONDS = 0.04  # timestamps are rounded (Matroska: 1 ms; MPEG: one pack); a larger jump is lost sound
+_MARGINS_A_SECOND = 20  # read beyond a span, so that the resampler's filter sees what is there
+
+
+class Span(NamedTuple):
+    """A stretch of sound and how much of it the file lacks at either end (silence there)."""
+
+    waveform: np.ndarray  # float32 [samples], full scale 1
+    missing_before_seconds: float
+    missing_after_seconds: float
 
 
 def read_audio(path: Path, *, sample_rate_hz: int) -> np.ndarray:
@@ -29,95 +36,92 @@ def read_audio(path: Path, *, sample_rate_hz: int) -> np.ndarray:
     Raises:
         MediaError: missing, without sound, truncated or damaged file.
     """
-    path = Path(path)
-    require_file(path)
-    if path.suffix.lower() in _SOUNDFILE_SUFFIXES:
-        waveform, native_rate_hz = _read_soundfile(path)
-    else:
-        waveform, native_rate_hz = _read_container(path)
-    if len(waveform) == 0:
+    blocks = list(_checked(path, sound_blocks(path)))
+    if not blocks:
         raise MediaError(f"{path}: the sound has no samples. Record or export it again.")
-    if not np.isfinite(waveform).all():
-        raise MediaError(f"{path}: the sound holds values that are not numbers. Export it again as integer PCM.")
+    native_rate_hz = blocks[0].rate_hz
+    waveform = _shift(np.concatenate([block.samples for block in blocks]), blocks[0].first_sample)
     if native_rate_hz == sample_rate_hz:
         return waveform
     return soxr.resample(waveform, native_rate_hz, sample_rate_hz, quality="HQ").astype(np.float32)
 
 
-def _read_soundfile(path: Path) -> tuple[np.ndarray, int]:
-    """WAV and FLAC of 8 to 32 bit and float; other codings inside WAV go to FFmpeg."""
-    _check_riff_length(path)
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            declared, rate_hz = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)  # [samples, channels]
-    except soundfile.LibsndfileError:
-        return _read_container(path)
-    if len(samples) < declared:
-        raise MediaError(
-            f"{path}: {len(samples)} of {declared} declared samples can be read; the file is truncated. Copy it again."
-        )
-    return samples.mean(axis=1, dtype=np.float32), rate_hz
+def read_span(
+    path: Path, *, start_seconds: Fraction | float, n_samples: int, sample_rate_hz: int, clock_ratio: float = 1.0
+) -> Span:
+    """`n_samples` of mono sound from `start_seconds` on the file's clock; the file is entered there, not read up to it.
+
+    Args:
+        clock_ratio: seconds of the file's clock a second of the wanted one; resampling by it takes out a drift.
+    Raises:
+        MediaError: missing, without sound, truncated or damaged file.
+    """
+    margin = -(-sample_rate_hz // _MARGINS_A_SECOND)
+    native, native_rate_hz, before, after = _read_native(
+        path,
+        float(start_seconds) - margin / sample_rate_hz * clock_ratio,
+        (n_samples + 2 * margin) / sample_rate_hz * clock_ratio,
+    )
+    if native_rate_hz != sample_rate_hz or clock_ratio != 1.0:
+        native = soxr.resample(native, native_rate_hz * clock_ratio, sample_rate_hz, quality="HQ").astype(np.float32)
+    waveform = native[margin : margin + n_samples]
+    waveform = np.pad(waveform, (0, n_samples - len(waveform)))  # the resampler may round its last sample away
+    slack = margin / sample_rate_hz
+    return Span(waveform, max(0.0, before / clock_ratio - slack), max(0.0, after / clock_ratio - slack))
 
 
-def _check_riff_length(path: Path) -> None:
-    """libsndfile reads a cut WAV without a word, so its `data` chunk is compared with the file's length here."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-            return
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
-                present = size - file.tell()
-                if length > present and length < 0xFFFFF000:  # larger: written by a pipe that knew no length
-                    raise MediaError(
-                        f"{path}: {present} of {length} declared bytes of sound are there; the file is truncated. "
-                        "Copy it again."
-                    )
-                return
-            file.seek(length + length % 2, 1)
+def _read_native(path: Path, start_seconds: float, seconds: float) -> tuple[np.ndarray, int, float, float]:
+    """Samples at the file's rate with silence where there are none; its rate; missing seconds before and after."""
+    buffer: np.ndarray | None = None
+    first = rate_hz = reached = 0
+    begun: int | None = None
+    for block in _checked(path, sound_blocks(path, start_seconds=Fraction(max(0.0, start_seconds)))):
+        if buffer is None:
+            rate_hz = block.rate_hz
+            first = round(start_seconds * rate_hz)
+            buffer = np.zeros(math.ceil(seconds * rate_hz), np.float32)
+        low, high = max(block.first_sample, first), min(block.first_sample + len(block.samples), first + len(buffer))
+        if low < high:
+            buffer[low - first : high - first] = block.samples[low - block.first_sample : high - block.first_sample]
+            begun, reached = low if begun is None else begun, high
+        if block.first_sample + len(block.samples) >= first + len(buffer):
+            break
+    if buffer is None:
+        raise MediaError(f"{path}: there is no sound at {max(0.0, start_seconds):.2f} s. Record or export it again.")
+    end = first + len(buffer)
+    begun = end if begun is None else begun
+    return buffer, rate_hz, (begun - first) / rate_hz, (end - max(reached, first)) / rate_hz
 
 
-def _read_container(path: Path) -> tuple[np.ndarray, int]:
-    picture_start = first_frame_seconds(path)
-    with open_container(path) as container:
-        stream = first_stream(container, "audio", path)
-        rate_hz = stream.rate
-        parts: list[np.ndarray] = []
-        start: Fraction | None = None  # presentation time of the first sample, seconds
-        n_samples = 0
-        for frame in decode_stream(container, stream, path):
-            if frame.sample_rate != rate_hz:
-                raise MediaError(f"{path}: the sample rate changes within the file. Export it at one rate.")
-            seconds = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
-            if start is None:
-                start = Fraction(0) if seconds is None else seconds
-            elif seconds is not None and seconds - start - Fraction(n_samples, rate_hz) > _GAP_SECONDS:
-                lost = int((seconds - start) * rate_hz) - n_samples
-                parts.append(np.zeros(lost, np.float32))
-                n_samples += lost
-            parts.append(_mono(frame))
-            n_samples += len(parts[-1])
-    waveform = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    if picture_start is None or start is None:
-        return waveform, rate_hz
-    return _shift(waveform, round((start - picture_start) * rate_hz)), rate_hz
+def low_rate_sound(path: Path, *, sample_rate_hz: int) -> np.ndarray:
+    """The whole sound at a low rate, read in blocks: two bytes a sample (58 MB an hour at 8 kHz).
+
+    Returns:
+        float16 [samples] from second 0 of the file's clock, full scale 1.
+    Raises:
+        MediaError: as `read_audio`.
+    """
+    resampler: soxr.ResampleStream | None = None
+    parts: list[np.ndarray] = []
+    for block in _checked(path, sound_blocks(path)):
+        samples = block.samples
+        if resampler is None:
+            resampler = soxr.ResampleStream(block.rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
+            samples = _shift(samples, block.first_sample)
+        elif block.first_sample < 0:
+            samples = samples[-block.first_sample :]
+        parts.append(resampler.resample_chunk(samples).astype(np.float16))
+    if resampler is None:
+        raise MediaError(f"{path}: the sound has no samples. Record or export it again.")
+    parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True).astype(np.float16))
+    return np.concatenate(parts)
 
 
-def _mono(frame: object) -> np.ndarray:
-    """Mean of the channels of a PyAV audio frame, float32 [samples], full scale 1."""
-    samples = frame.to_ndarray()  # type: ignore[attr-defined]
-    n_channels = frame.layout.nb_channels  # type: ignore[attr-defined]
-    if not frame.format.is_planar:  # type: ignore[attr-defined]
-        samples = samples.reshape(-1, n_channels).T
-    mono = samples.mean(axis=0, dtype=np.float64)
-    if samples.dtype == np.uint8:
-        mono = (mono - 128) / 128
-    elif samples.dtype.kind == "i":
-        mono = mono / 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return mono.astype(np.float32)
+def _checked(path: Path, blocks: Iterator[SoundBlock]) -> Iterator[SoundBlock]:
+    for block in blocks:
+        if not np.isfinite(block.samples).all():
+            raise MediaError(f"{path}: the sound holds values that are not numbers. Export it again as integer PCM.")
+        yield block
 
 
 def _shift(waveform: np.ndarray, lead_samples: int) -> np.ndarray:

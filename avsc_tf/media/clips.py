@@ -1,42 +1,38 @@
-"""Folders of clips: what was recorded, of whom, and the sound that belongs to the picture."""
+"""Clips to arrays: picture and sound of one utterance over the whole frames that both cover."""
 
 from __future__ import annotations
 
-import csv
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
+from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
-from avsc_tf.media.audio import read_audio
-from avsc_tf.media.video import probe_video, read_frames
+from avsc_tf.media.audio import read_audio, read_span
+from avsc_tf.media.recorded_apart import synchrony_of
+from avsc_tf.media.sources import AUDIO_SUFFIXES, SPLITS, VIDEO_SUFFIXES, ClipSource, find_clips, single_clip
+from avsc_tf.media.synchrony import Synchrony
+from avsc_tf.media.video import frames_in, probe_video, read_frames
 from avsc_tf.timebase import Timebase
 
-VIDEO_SUFFIXES = (".mp4", ".mpg", ".mov", ".mkv", ".avi")
-AUDIO_SUFFIXES = (".wav", ".flac")
-MANIFEST_NAME = "manifest.csv"
-MANIFEST_COLUMNS = ("utterance", "speaker", "emotion", "sentence", "split", "video", "audio")
-REQUIRED_COLUMNS = ("utterance", "video")
-SPLITS = ("train", "test")
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "MAX_TAIL_SECONDS",
+    "SPLITS",
+    "VIDEO_SUFFIXES",
+    "ClipFrames",
+    "ClipSource",
+    "LoadedClip",
+    "find_clips",
+    "load_clip",
+    "single_clip",
+]
+
 MAX_TAIL_SECONDS = 0.2  # sound and picture of one recording end this close together; a larger difference is a mistake
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """One recorded utterance. `split` is "train", "test", or "" where the sentence decides."""
-
-    utterance: str
-    speaker: str
-    emotion: str
-    sentence: str
-    split: str
-    video: Path
-    audio: Path | None  # replaces the sound of `video`
 
 
 @dataclass(frozen=True)
@@ -46,57 +42,54 @@ class ClipFrames:
     path: Path
     fps: int
     n_frames: int
+    start_seconds: Fraction = Fraction(0)  # on the clock that begins with the file's first picture
 
     def __len__(self) -> int:
         return self.n_frames
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """uint8 [height, width, 3], RGB, `n_frames` times."""
-        return islice(read_frames(self.path, fps=self.fps), self.n_frames)
+        return read_frames(self.path, fps=self.fps, start_seconds=self.start_seconds, n_frames=self.n_frames)
 
 
-class LoadedClip(NamedTuple):
-    """Frames that can be iterated again, and float32 [samples_in(len(frames))], mono, full scale 1."""
+@dataclass(frozen=True)
+class LoadedClip:
+    """Frames that can be iterated again, and float32 [samples_in(len(frames))], mono, full scale 1.
+
+    It unpacks into these two. `synchrony` says where sound recorded apart was found against the camera's own. It is
+    None where there is no sound apart, and where nothing could be checked: the camera recorded no sound, or
+    sync.separate_sound is as_is.
+    """
 
     frames: ClipFrames
     waveform: np.ndarray
+    synchrony: Synchrony | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.frames, self.waveform))
 
 
-def single_clip(video: Path, audio: Path | None = None) -> ClipSource:
-    """A clip given by its file alone."""
-    return ClipSource(video.stem, video.parent.name, "", video.stem, "", video, audio)
-
-
-def find_clips(folder: Path) -> list[ClipSource]:
-    """Clips of one speaker, sorted by utterance: from `manifest.csv` where there is one, else by file name.
-
-    By name: NAME.mp4 (or mpg, mov, mkv, avi) and, if the sound was recorded apart, NAME.wav or NAME.flac beside it.
-    The folder's name is the speaker, NAME is utterance and sentence.
-
-    Raises:
-        MediaError: no folder, no clips, two files for one name, a sound without a picture, or a manifest with an
-            unknown column, a missing file or an utterance named twice.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise MediaError(f"{folder}: no such folder. Name the folder that holds the speaker's clips.")
-    manifest = folder / MANIFEST_NAME
-    clips = _clips_of_manifest(manifest) if manifest.is_file() else _clips_by_name(folder)
-    if not clips:
-        raise MediaError(
-            f"{folder}: holds no clips. Put NAME.mp4 (or {', '.join(VIDEO_SUFFIXES[1:])}) or a {MANIFEST_NAME} there."
-        )
-    return sorted(clips, key=lambda clip: clip.utterance)
-
-
-def load_clip(source: ClipSource, timebase: Timebase) -> LoadedClip:
+def load_clip(source: ClipSource, timebase: Timebase, *, sync: SyncConfig | None = None) -> LoadedClip:
     """Picture and sound of a clip over the whole frames that both cover.
 
-    Up to half a frame of missing sound is filled with silence; a difference of up to `MAX_TAIL_SECONDS` is cut.
+    Sound recorded apart is laid where it follows the camera's own sound, and cut to the picture. Up to half a frame of
+    missing sound is filled with silence; up to `MAX_TAIL_SECONDS` is cut off the picture's end.
 
+    Args:
+        sync: settings for sound recorded apart; None takes the defaults.
     Raises:
-        MediaError: unreadable file, sound and picture of different length, or nothing left.
+        MediaError: unreadable file, sound apart that is not this picture's, sound and picture of different length, or
+            nothing left.
     """
+    sync = sync or SyncConfig()
+    is_apart = source.audio is not None and sync.separate_sound == "synchronise"
+    synchrony = synchrony_of(source.video, source.audio, sync) if is_apart and source.audio else None
+    if synchrony is None and source.start_seconds is None and source.end_seconds is None:
+        return _load_whole(source, timebase)
+    return _load_part(source, timebase, synchrony)
+
+
+def _load_whole(source: ClipSource, timebase: Timebase) -> LoadedClip:
     fps = timebase.video_fps
     waveform = read_audio(source.audio or source.video, sample_rate_hz=timebase.sample_rate_hz)
     n_picture = probe_video(source.video).frames_at(fps)
@@ -107,84 +100,39 @@ def load_clip(source: ClipSource, timebase: Timebase) -> LoadedClip:
             f"{source.video}: the picture lasts {n_picture / fps:.2f} s, {sound} {n_sound / fps:.2f} s; they may "
             f"differ by {MAX_TAIL_SECONDS} s. Cut both to the same length."
         )
-    n_frames = min(n_picture, n_sound)
-    if n_frames == 0:
-        raise MediaError(f"{source.video}: shorter than one frame of 1/{fps} s. Record it again.")
+    n_frames = _some(min(n_picture, n_sound), source, fps)
     n_samples = timebase.samples_in(n_frames)
     waveform = np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
     return LoadedClip(ClipFrames(source.video, fps, n_frames), waveform)
 
 
-def _clips_by_name(folder: Path) -> list[ClipSource]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    videos = _by_stem(files, VIDEO_SUFFIXES)
-    sounds = _by_stem(files, AUDIO_SUFFIXES)
-    alone = sorted(sounds.keys() - videos.keys())
-    if alone:
-        raise MediaError(
-            f"{sounds[alone[0]]}: no picture of that name beside it. Rename one of the two, or move it away."
-        )
-    speaker = folder.resolve().name
-    return [ClipSource(name, speaker, "", name, "", video, sounds.get(name)) for name, video in videos.items()]
-
-
-def _by_stem(files: list[Path], suffixes: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in files:
-        if path.suffix.lower() not in suffixes:
-            continue
-        if path.stem in found:
-            raise MediaError(f"{path}: {found[path.stem].name} has the same name. Keep one of the two.")
-        found[path.stem] = path
-    return found
-
-
-def _clips_of_manifest(manifest: Path) -> list[ClipSource]:
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="", restval="")
-        _check_columns(manifest, list(reader.fieldnames or ()))
-        clips: dict[str, ClipSource] = {}
-        for row in reader:
-            place = f"{manifest}, line {reader.line_num}"
-            clip = _clip_of_row(row, manifest.parent, place)
-            if clip.utterance in clips:
-                raise MediaError(f"{place}: utterance {clip.utterance} is named twice. Give each clip its own name.")
-            clips[clip.utterance] = clip
-    return list(clips.values())
-
-
-def _check_columns(manifest: Path, columns: list[str]) -> None:
-    for name in columns:
-        if name not in MANIFEST_COLUMNS:
-            near = difflib.get_close_matches(name, MANIFEST_COLUMNS, n=1, cutoff=0.0)[0]
-            raise MediaError(f"{manifest}: unknown column {name!r}. The nearest known one is {near!r}.")
-    if len(set(columns)) < len(columns):
-        raise MediaError(f"{manifest}: a column is named twice. Known are {', '.join(MANIFEST_COLUMNS)}.")
-    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
-    if missing:
-        raise MediaError(f"{manifest}: column {missing[0]!r} is missing. The first line must name the columns.")
-
-
-def _clip_of_row(row: dict[str, str], folder: Path, place: str) -> ClipSource:
-    if "" in row:
-        raise MediaError(f"{place}: more cells than columns. Put text with commas between quotation marks.")
-    cells = {name: row.get(name, "").strip() for name in MANIFEST_COLUMNS}
-    for name in REQUIRED_COLUMNS:
-        if not cells[name]:
-            raise MediaError(f"{place}: the cell of {name} is empty. Fill it in.")
-    if cells["split"] not in ("", *SPLITS):
-        raise MediaError(f"{place}: split is {cells['split']!r}. It must be train, test or empty.")
-    video = folder / cells["video"]
-    audio = folder / cells["audio"] if cells["audio"] else None
-    for path in (video, audio):
-        if path is not None and not path.is_file():
-            raise MediaError(f"{place}: {path} does not exist. Paths are relative to the manifest's folder.")
-    return ClipSource(
-        utterance=cells["utterance"],
-        speaker=cells["speaker"] or folder.resolve().name,
-        emotion=cells["emotion"],
-        sentence=cells["sentence"] or cells["utterance"],
-        split=cells["split"],
-        video=video,
-        audio=audio,
+def _load_part(source: ClipSource, timebase: Timebase, synchrony: Synchrony | None) -> LoadedClip:
+    """A stretch of the picture, and of a sound that may begin before it and end after it."""
+    fps, start = timebase.video_fps, source.start_seconds or Fraction(0)
+    end = source.end_seconds
+    if end is None:
+        end = probe_video(source.video).shown_seconds
+    n_picture = _some(frames_in(end - start, fps), source, fps)
+    span = read_span(
+        source.audio or source.video,
+        start_seconds=start if synchrony is None else synchrony.separate_seconds(float(start)),
+        n_samples=timebase.samples_in(n_picture),
+        sample_rate_hz=timebase.sample_rate_hz,
+        clock_ratio=1.0 if synchrony is None else synchrony.clock_ratio,
     )
+    if max(span.missing_before_seconds, span.missing_after_seconds) > MAX_TAIL_SECONDS:
+        raise MediaError(
+            f"{source.video}: {source.utterance}: the sound of {(source.audio or source.video).name} lacks the first "
+            f"{span.missing_before_seconds:.2f} s and the last {span.missing_after_seconds:.2f} s of the picture; "
+            f"{MAX_TAIL_SECONDS} s may be missing. Cut the picture, or name the cue where there is sound."
+        )
+    n_lost = int(span.missing_after_seconds * fps + 0.5)  # half a frame is filled with silence
+    n_frames = _some(n_picture - n_lost, source, fps)
+    waveform = span.waveform[: timebase.samples_in(n_frames)]
+    return LoadedClip(ClipFrames(source.video, fps, n_frames, start), waveform, synchrony)
+
+
+def _some(n_frames: int, source: ClipSource, fps: int) -> int:
+    if n_frames <= 0:
+        raise MediaError(f"{source.video}: {source.utterance} is shorter than one frame of 1/{fps} s. Record it again.")
+    return n_frames

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import av.error
 from avsc_tf.errors import MediaError
 
 _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
-_PROGRAM_STREAM_SUFFIXES = (".mpg", ".mpeg", ".vob")
+PROGRAM_STREAM_SUFFIXES = (".mpg", ".mpeg", ".vob")
 # A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
 _DECLARED_TOLERANCE_SECONDS = Fraction(1, 4)
+_SEEK_LEADS_SECONDS = (0, 1, 5, 20)  # key frames are sought by decoding time, which may lie before presentation
 
 
 def require_file(path: Path) -> None:
@@ -54,10 +56,10 @@ def check_program_stream(path: Path) -> None:
 def open_container(path: Path) -> Iterator[Any]:
     """An open PyAV container; every decoding error inside becomes a `MediaError` naming the file."""
     require_file(path)
-    if path.suffix.lower() in _PROGRAM_STREAM_SUFFIXES:
+    if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
         check_program_stream(path)
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:  # a name may hold a colon
             yield container
     except (av.error.FFmpegError, EOFError) as error:
         why = getattr(error, "strerror", None) or error
@@ -77,6 +79,12 @@ def first_stream(container: Any, kind: str, path: Path) -> Any:
     return streams[0]
 
 
+def has_sound(path: Path) -> bool:
+    """Whether the file holds a stream of sound."""
+    with open_container(path) as container:
+        return bool(container.streams.audio)
+
+
 def _is_cover_picture(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & stream.disposition.__class__.attached_pic)
 
@@ -86,22 +94,75 @@ def decode_stream(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
     Packets of all streams are read, because some containers (Matroska) declare only the end of the longest.
     """
+    packets = (p for p in whole_packets(container, stream, path) if p.stream.index == stream.index)
+    yield from decode_packets(packets, path)
+
+
+def decode_from(container: Any, stream: Any, path: Path, seconds: Fraction) -> Iterator[Any] | None:
+    """Frames from one that begins at or before `seconds` of the file's clock; None where it cannot be entered there.
+
+    The same frames, bit by bit, as `decode_stream` gives: decoding begins at a key frame, and pictures that stand
+    before it in time (they may lean on others before it) are left out.
+    """
+    for lead_seconds in _SEEK_LEADS_SECONDS:
+        try:
+            container.seek(int((seconds - lead_seconds) / Fraction(stream.time_base)), stream=stream)
+        except av.error.FFmpegError:
+            return None
+        frames = _from_key_frame(container, stream, path)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts * Fraction(first.time_base) <= seconds:
+            return chain([first], frames)
+    return None
+
+
+def _from_key_frame(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    packets = (p for p in whole_packets(container, stream, path) if p.stream.index == stream.index)
+    rest = dropwhile(lambda p: p.size and (not p.is_keyframe or p.pts is None), packets)
+    key = next(rest, None)
+    if key is None or not key.size:
+        return
+    for frame in decode_packets(chain([key], rest), path):
+        if frame.pts is None or frame.pts >= key.pts:
+            yield frame
+
+
+def decode_packets(packets: Iterable[Any], path: Path) -> Iterator[Any]:
+    """Frames of one stream's packets.
+
+    Raises:
+        MediaError: a program stream's last packet is damaged: it was cut between two packets of one picture, which
+            nothing else shows. Damaged pictures before the last are shown as the decoder mends them.
+    """
+    damaged: set[int | None] = set()
+    last_pts: int | None = None
+    for packet in packets:
+        last_pts = packet.pts if packet.size else last_pts
+        for frame in packet.decode():
+            if frame.is_corrupt:
+                damaged.add(frame.pts)
+            yield frame
+    if last_pts in damaged and path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
+        raise MediaError(f"{path}: ends inside a picture; the file is truncated. Copy the recording again.")
+
+
+def whole_packets(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    """Packets of all streams, the last one of each empty.
+
+    Raises:
+        MediaError: a packet is cut short, or `stream` ends before its declared end.
+    """
     ends: dict[int, Fraction] = {}  # stream index -> end of its last packet, seconds
     for packet in container.demux():
-        if packet.size == 0:
-            if packet.stream.index == stream.index:
-                yield from packet.decode()
-            continue
-        if packet.is_corrupt:
+        if packet.is_corrupt and packet.size:
             raise MediaError(
                 f"{path}: a {packet.stream.type} packet at {_seconds_text(packet)} is cut short; the file is "
                 "truncated or damaged. Copy or export the recording again."
             )
-        if packet.pts is not None:
+        if packet.pts is not None and packet.size:
             end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
             ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
-        if packet.stream.index == stream.index:
-            yield from packet.decode()
+        yield packet
     _check_declared_end(container, stream, ends, path)
 
 

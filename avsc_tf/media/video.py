@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,20 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.container import decode_stream, first_stream, open_container, require_file
+from avsc_tf.media.container import (
+    PROGRAM_STREAM_SUFFIXES,
+    decode_from,
+    decode_packets,
+    decode_stream,
+    first_stream,
+    open_container,
+    require_file,
+    whole_packets,
+)
+
+# Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
+_ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
+_SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv", ".mpg")  # AVI keeps no presentation times
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,12 @@ class VideoInfo:
 
     def frames_at(self, fps: int) -> int:
         """Frames that `read_frames` gives: those whose centre (i + 0.5) / fps is shown."""
-        return int(-((Fraction(1, 2) - self.shown_seconds * fps) // 1))
+        return frames_in(self.shown_seconds, fps)
+
+
+def frames_in(seconds: Fraction, fps: int) -> int:
+    """Frames whose centre (i + 0.5) / fps lies before `seconds`."""
+    return int(-((Fraction(1, 2) - seconds * fps) // 1))
 
 
 @dataclass(frozen=True)
@@ -64,12 +83,48 @@ def first_frame_seconds(path: Path) -> Fraction | None:
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Decode once, keeping nothing, to know what `read_frames` will give.
+    """What `read_frames` will give, from the packets' times where these tell all, else by decoding and keeping nothing.
 
     Raises:
         MediaError: missing, without picture, truncated or damaged file.
     """
     path = Path(path)
+    return _probe_packets(path) or _probe_frames(path)
+
+
+def _probe_packets(path: Path) -> VideoInfo | None:
+    """Without decoding more than the first frame; None where a packet may not be a frame."""
+    with open_container(path) as container:
+        stream = first_stream(container, "video", path)
+        if stream.codec_context.name not in _ONE_PACKET_A_FRAME:
+            return None
+        usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
+        first, packets = None, []
+        last_group: list[Any] = []  # from the last key frame on
+        for packet in whole_packets(container, stream, path):
+            if packet.stream.index != stream.index:
+                continue
+            if first is None:
+                first = next(iter(packet.decode()), None)
+            if packet.size:
+                packets.append((packet.pts, packet.duration, packet.is_discard))
+            last_group = [packet] if packet.is_keyframe else [*last_group, packet]
+        if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:  # whether they are cut shows in the last picture alone
+            deque(decode_packets(last_group, path), maxlen=0)
+    times = {pts for pts, _, is_discard in packets if not is_discard}
+    if first is None or first.pts is None or None in times or len(times) < len(packets) or first.interlaced_frame:
+        return None
+    start, end = min(times), max(times)
+    if first.pts != start or packets[0][0] != start:
+        return None
+    tick = Fraction(first.time_base)
+    duration = dict((pts, duration) for pts, duration, _ in packets)[end]
+    shown = (end - start) * tick + ((duration or 0) * tick or usual)
+    size = _Shown(first, start * tick, start * tick, round(first.width * aspect)).size
+    return VideoInfo(*size, len(times), start * tick, shown)
+
+
+def _probe_frames(path: Path) -> VideoInfo:
     first: _Shown | None = None
     n_frames = 0
     for shown in _shown_frames(path):
@@ -84,57 +139,88 @@ def _no_frames(path: Path) -> str:
     return f"{path}: the picture has no frames. Copy or export the recording again."
 
 
-def read_frames(path: Path, *, fps: int) -> Iterator[np.ndarray]:
-    """Frames at a constant rate: number `i` is the picture on screen at (i + 0.5) / fps after the first appears.
+def read_frames(
+    path: Path, *, fps: int, start_seconds: Fraction = Fraction(0), n_frames: int | None = None
+) -> Iterator[np.ndarray]:
+    """Frames at a constant rate: number `i` is what is on screen at start + (i + 0.5) / fps after the first appears.
 
     Each recorded frame stays until the next one's presentation time, the last for its own duration; nothing is
-    blended. Rotation and pixel aspect stored in the file are applied. One frame is held at a time.
+    blended. Rotation and pixel aspect stored in the file are applied. One frame is held at a time. A later start is
+    sought, not decoded up to, and gives the same bytes.
 
+    Args:
+        start_seconds: on the clock that begins with the first picture.
+        n_frames: how many; None reads to the end.
     Yields:
         uint8 [height, width, 3], RGB.
     Raises:
-        MediaError: missing file (at once); without picture, truncated or damaged (while reading).
+        MediaError: missing file (at once); without picture, truncated or damaged (while reading), fewer frames left.
     """
     path = Path(path)
     require_file(path)
-    return _resample(path, fps)
+    return _resample(path, fps, Fraction(start_seconds), n_frames)
 
 
-def _resample(path: Path, fps: int) -> Iterator[np.ndarray]:
+def _resample(path: Path, fps: int, start_seconds: Fraction, n_frames: int | None) -> Iterator[np.ndarray]:
     first: _Shown | None = None
     index = 0
-    for shown in _shown_frames(path):
+    clock_start = first_frame_seconds(path) if start_seconds else None
+    for shown in _shown_frames(path, None if clock_start is None else clock_start + start_seconds):
         first = first or shown
+        if clock_start is None:
+            clock_start = first.start
         if shown.size != first.size:
             raise MediaError(
                 f"{path}: the picture's size changes at {float(shown.start):.2f} s. Export it at one size."
             )
         image: np.ndarray | None = None
-        while first.start + Fraction(2 * index + 1, 2 * fps) < shown.end:
+        while index != n_frames and clock_start + start_seconds + Fraction(2 * index + 1, 2 * fps) < shown.end:
             image = shown.rgb() if image is None else image
             yield image
             index += 1
+        if index == n_frames:
+            return
     if first is None:
         raise MediaError(_no_frames(path))
+    if n_frames is not None:
+        raise MediaError(
+            f"{path}: {n_frames} frames of 1/{fps} s from {float(start_seconds):.2f} s are wanted, but only {index} "
+            "can be decoded; the file is damaged or shorter than that. Copy the recording again."
+        )
 
 
-def _shown_frames(path: Path) -> Iterator[_Shown]:
-    """All frames in order of presentation."""
+def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Shown]:
+    """Frames in order of presentation: all, or from one that appears at or before `seconds` of the file's clock."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        rate = stream.average_rate or stream.guessed_rate
-        usual = 1 / Fraction(rate) if rate else Fraction(1, 25)
-        aspect = stream.sample_aspect_ratio or 1
-        previous: tuple[Any, Fraction] | None = None
-        for frame in decode_stream(container, stream, path):
-            start = _start(frame, previous, usual)
-            if previous is not None:
-                yield _Shown(*previous, start, round(previous[0].width * aspect))
-            previous = (frame, start)
+        can_enter = path.suffix.lower() in _SEEKABLE_SUFFIXES
+        frames = decode_from(container, stream, path, seconds) if can_enter and seconds is not None else None
+        if frames is not None:
+            yield from _with_ends(stream, frames)
+            return
+    with open_container(path) as container:
+        stream = first_stream(container, "video", path)
+        yield from _with_ends(stream, decode_stream(container, stream, path))
+
+
+def _with_ends(stream: Any, frames: Iterable[Any]) -> Iterator[_Shown]:
+    usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
+    previous: tuple[Any, Fraction] | None = None
+    for frame in frames:
+        start = _start(frame, previous, usual)
         if previous is not None:
-            frame, start = previous
-            duration = (frame.duration or 0) * Fraction(frame.time_base or 0)
-            yield _Shown(frame, start, start + (duration or usual), round(frame.width * aspect))
+            yield _Shown(*previous, start, round(previous[0].width * aspect))
+        previous = (frame, start)
+    if previous is not None:
+        frame, start = previous
+        duration = (frame.duration or 0) * Fraction(frame.time_base or 0)
+        yield _Shown(frame, start, start + (duration or usual), round(frame.width * aspect))
+
+
+def _usual_seconds(stream: Any) -> Fraction:
+    """Duration of a frame that says none itself."""
+    rate = stream.average_rate or stream.guessed_rate
+    return 1 / Fraction(rate) if rate else Fraction(1, 25)
 
 
 def _start(frame: Any, previous: tuple[Any, Fraction] | None, usual: Fraction) -> Fraction:
