@@ -15,7 +15,9 @@ from avsc_tf.features.statistics import StatisticsFitter
 from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48000, hop_samples=240)
-ALIGNMENT = AlignmentConfig(distance="standardised", timeline="source", smooth_frames=5, max_cost=1.25)
+ALIGNMENT = AlignmentConfig(
+    distance="standardised", timeline="source", silence="keep", smooth_frames=5, max_cost=1.25, cohort=8
+)
 N_MELS, N_VGG = 12, 9
 
 
