@@ -29,10 +29,10 @@ MIN_COHORT = 3  # other sentences on a side; fewer say nothing
 # A cohort of eight is a poor estimate of a deviation: it is taken together with PRIOR_WEIGHT sentences of
 # PRIOR_DEVIATION, the usual deviation of log costs.
 PRIOR_DEVIATION, PRIOR_WEIGHT = 0.06, 6
-# Verdicts by margin. A corpus of its own words separates well (pairs near -6, others above -3), one of few words badly
-# (GRID: pairs near -2.7, others above -2.3): half of the median margin of its named pairs, within limits, is near the
+# Verdicts by margin. A corpus of many words separates well (pairs near -7, others above -3), one of few words badly
+# (GRID: pairs near -2.8, others above -2.3): half of the median margin of its named pairs, within limits, is near the
 # point of equal errors in both.
-STRICTEST, LOOSEST, USUAL = -3.2, -1.2, -2.5
+STRICTEST, LOOSEST, USUAL = -4.0, -1.2, -2.5
 DOUBT = 1.2  # deviations above the limit in which a pair is called doubtful, not refused
 MAX_DURATION_RATIO = 3.0  # of the longer clip's speech to the shorter's: nobody says a sentence so much more slowly
 
