@@ -82,8 +82,10 @@ class AlignmentConfig:
 
     distance: Literal["literal", "standardised"]
     timeline: Literal["source", "target", "path"]
+    silence: Literal["keep", "match", "trim"]  # before and after the speech
     smooth_frames: int  # odd; 1 keeps the raw path
-    max_cost: float  # mean standardised cost a step above which two clips are no pair
+    max_cost: float  # mean standardised cost a step above which two clips are no pair, whatever they are compared with
+    cohort: int  # other sentences of each speaker that a pair is compared with; 0: max_cost alone decides
 
 
 @dataclass(frozen=True)
@@ -412,6 +414,7 @@ def _check(config: Config, place: str) -> None:
         (config.sync.max_offset_seconds >= 0, "sync.max_offset_seconds must not be negative"),
         (0 <= config.sync.max_drift_ppm <= 1000, "sync.max_drift_ppm must lie between 0 and 1000"),
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
+        (config.alignment.cohort >= 0, "alignment.cohort must not be negative"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
         (
             (wavenet.sample_rate_hz * time.hop_ms) % 1000 == 0,

@@ -1,6 +1,7 @@
 """Dynamic time warping between two speakers at the video frame rate (paper section 4.3).
 
-A cost matrix is one matrix product; the path is found in compiled code.
+A cost matrix is one matrix product; the path is found in compiled code. Both hold the whole matrix, so its size is
+limited: `MAX_CELLS` are two clips of 200 seconds each, and about 1 GB on the way.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from avsc_tf.errors import AlignmentError
+
+MAX_CELLS = 5000 * 5000
 
 
 def euclidean_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -20,6 +23,19 @@ def euclidean_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = a - centre, b - centre
     squared = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1)[None, :] - 2.0 * (a @ b.T)
     return np.sqrt(np.maximum(squared, 0.0))
+
+
+def check_size(n: int, m: int, *, name: str = "pair") -> None:
+    """Refuse what would not fit into memory, before it is computed.
+
+    Raises:
+        AlignmentError: `n` x `m` video frames are more than MAX_CELLS.
+    """
+    if n * m > MAX_CELLS:
+        raise AlignmentError(
+            f"{name}: clips of {n} and {m} video frames are too long to align ({n * m} cells, at most {MAX_CELLS}). "
+            "Cut the recordings into sentences."
+        )
 
 
 def tie_mel(mel: np.ndarray, mel_per_video: int) -> np.ndarray:

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsc_tf.alignment.dtw import averaged_distance, rms_distance, tie_mel, warping_path
+from avsc_tf.alignment.distances import Features, literal_cost, standardised_cost, standardised_facial, video_frames
+from avsc_tf.alignment.dtw import check_size, warping_path
+from avsc_tf.alignment.matching import PairMatch
+from avsc_tf.alignment.silence import Span, anchored_path, matched_spans, speech_span
 from avsc_tf.config import AlignmentConfig
 from avsc_tf.errors import AlignmentError
-from avsc_tf.features.clip import ClipFeatures
-from avsc_tf.features.face import LIPS, eye_stabilised
-from avsc_tf.features.statistics import Statistics, join_facial
+from avsc_tf.features.statistics import Statistics
 from avsc_tf.timebase import Timebase
 
 VIDEO_CENTRE = 0.5
-# Chosen on the demo corpus by the error against true phone times and by how far pairs cost less than non-pairs.
-LIPS_WEIGHT = 0.5
-LIPS_STD_FLOOR = 1e-3  # eye distances; closed lips that do not move must not become noise of deviation 1
 
 
 @dataclass(frozen=True)
@@ -29,88 +27,94 @@ class AlignedPair:
     """Standardised features of both speakers on one timeline of `n` video frames (schema.PAIR)."""
 
     source_mel: np.ndarray  # [n * mel_per_video, n_mels] float32
-    source_facial: np.ndarray  # [n, n_facial] float32
+    source_facial: np.ndarray  # [n, n_facial] float32; [n, 0] of clips without a picture
     target_mel: np.ndarray  # [n * mel_per_video, n_mels] float32
     target_facial: np.ndarray  # [n, n_facial] float32
-    path: np.ndarray  # [steps, 2] int32, source frame and target frame
+    path: np.ndarray  # [steps, 2] int32, source frame and target frame; of the whole clips, also where `n` is trimmed
     cost: float  # mean standardised cost of a step
 
 
 def align_pair(
-    source: ClipFeatures,
-    target: ClipFeatures,
+    source: Features,
+    target: Features,
     statistics: Statistics,
     *,
     alignment: AlignmentConfig,
     timebase: Timebase,
     name: str = "pair",
+    match: PairMatch | None = None,
 ) -> AlignedPair:
     """Warp two clips of one sentence onto the timeline `alignment.timeline`.
 
+    Args:
+        source, target: clips of one sentence, both with a picture or both without.
+        match: what a comparison with other sentences says (`alignment.matching`), where there are others.
+
     Raises:
-        AlignmentError: the mean standardised cost of the path is above `alignment.max_cost`: no pair.
+        AlignmentError: no pair, by `match` or by a path that costs more than `alignment.max_cost`; or clips too long.
     """
-    path, cost = align_frames(source, target, statistics, alignment=alignment, timebase=timebase)
+    if match is not None and not match.is_pair:
+        raise AlignmentError(
+            f"{name}: source and target do not match ({match.reason}). "
+            "Check that both clips say the same sentence, or leave the pair out."
+        )
+    path, cost = align_frames(source, target, statistics, alignment=alignment, timebase=timebase, name=name)
     if cost > alignment.max_cost:
         raise AlignmentError(
             f"{name}: source and target do not match (cost {cost:.3f}, alignment.max_cost {alignment.max_cost:g}). "
             "Check that both clips say the same sentence, or leave the pair out."
         )
-    positions = pair_positions(path, source.n_frames, target.n_frames, alignment=alignment)
+    shape = video_frames(source, timebase), video_frames(target, timebase)
+    positions = pair_positions(path, *shape, alignment=alignment)
+    if alignment.silence == "trim":
+        spans = matched_spans(shape, *_speech_spans(source, target, timebase))
+        positions = _trimmed(positions, path, spans, timeline=alignment.timeline)
     arrays: dict[str, np.ndarray] = {}
     for speaker, clip, at in zip(("source", "target"), (source, target), positions, strict=True):
         mel = statistics.standardise(speaker, "mel", clip.mel)
-        facial = standardised_facial(clip, statistics, speaker)
+        facial = standardised_facial(clip, statistics, speaker, timebase)
         arrays[f"{speaker}_mel"] = interpolate_mel(mel, at, mel_per_video=timebase.mel_per_video)
         arrays[f"{speaker}_facial"] = interpolate(facial, at - VIDEO_CENTRE)
     return AlignedPair(**arrays, path=path, cost=cost)
 
 
 def align_frames(
-    source: ClipFeatures,
-    target: ClipFeatures,
+    source: Features,
+    target: Features,
     statistics: Statistics,
     *,
     alignment: AlignmentConfig,
     timebase: Timebase,
+    name: str = "pair",
 ) -> tuple[np.ndarray, float]:
-    """Warping path [steps, 2] under `alignment.distance`, and its mean standardised cost a step."""
-    standardised = _standardised_cost(source, target, statistics, timebase)
-    literal = alignment.distance == "literal"
-    path = warping_path(_literal_cost(source, target, timebase) if literal else standardised)
+    """Warping path [steps, 2] under `alignment.distance` and `.silence`, and its mean standardised cost a step.
+
+    The path is of the whole clips also under `trim`, which warps as `match` does.
+    """
+    check_size(video_frames(source, timebase), video_frames(target, timebase), name=name)
+    standardised = standardised_cost(source, target, statistics, timebase)
+    cost = literal_cost(source, target, timebase) if alignment.distance == "literal" else standardised
+    if alignment.silence == "keep":
+        path = warping_path(cost)
+    else:
+        path = anchored_path(cost, *_speech_spans(source, target, timebase))
     return path, float(standardised[path[:, 0], path[:, 1]].mean())
 
 
-def standardised_facial(clip: ClipFeatures, statistics: Statistics, speaker: str) -> np.ndarray:
-    """VGG and keypoints, each standardised for the speaker: float32 [T, n_facial]."""
-    return statistics.standardise(speaker, "facial", join_facial(clip.vgg, clip.keypoints))
+def _speech_spans(source: Features, target: Features, timebase: Timebase) -> tuple[Span, Span]:
+    rates = {"mel_per_video": timebase.mel_per_video, "video_fps": timebase.video_fps}
+    return speech_span(source.mel, **rates), speech_span(target.mel, **rates)
 
 
-def _literal_cost(source: ClipFeatures, target: ClipFeatures, timebase: Timebase) -> np.ndarray:
-    """The paper's distance (section 4.3): dimension-averaged norms of the features as they are, added."""
-    mel = [tie_mel(clip.mel, timebase.mel_per_video) for clip in (source, target)]
-    facial = [join_facial(clip.vgg, clip.keypoints) for clip in (source, target)]
-    return averaged_distance(*mel) + averaged_distance(*facial)
-
-
-def _standardised_cost(
-    source: ClipFeatures, target: ClipFeatures, statistics: Statistics, timebase: Timebase
-) -> np.ndarray:
-    """Mel spectra free of each speaker's mean and deviation, and lips free of the head's and the face's shape.
-
-    Whole faces, however standardised, follow the head, which moves independently in two takes.
-    """
-    mel = [
-        tie_mel(statistics.standardise(speaker, "mel", clip.mel), timebase.mel_per_video)
-        for speaker, clip in (("source", source), ("target", target))
-    ]
-    return rms_distance(*mel) + LIPS_WEIGHT * rms_distance(_lips(source), _lips(target))
-
-
-def _lips(clip: ClipFeatures) -> np.ndarray:
-    """Eye-stabilised lips of mean 0 and deviation 1 within the clip: [T, 2 * lips]."""
-    lips = eye_stabilised(clip.keypoints)[:, LIPS].reshape(clip.n_frames, -1)
-    return (lips - lips.mean(axis=0)) / (lips.std(axis=0) + LIPS_STD_FLOOR)
+def _trimmed(
+    positions: tuple[np.ndarray, np.ndarray], path: np.ndarray, spans: tuple[Span, Span], *, timeline: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of both positions that lies in the speech spans of the timeline's clip (or of the path)."""
+    axis = 1 if timeline == "target" else 0
+    first, end = spans[axis]
+    if timeline == "path":  # anchored: a step is inside both spans or outside both
+        first, end = np.searchsorted(path[:, axis], [first, end])
+    return positions[0][first:end], positions[1][first:end]
 
 
 def pair_positions(

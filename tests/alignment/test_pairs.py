@@ -7,15 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
+from avsc_tf.alignment.distances import SoundFeatures
+from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.pairs import align_frames, align_pair, interpolate, interpolate_mel, pair_positions, smooth_warp
 from avsc_tf.config import AlignmentConfig
 from avsc_tf.errors import AlignmentError
 from avsc_tf.features.clip import ClipFeatures
-from avsc_tf.features.statistics import StatisticsFitter
+from avsc_tf.features.statistics import Statistics, StatisticsFitter
 from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48000, hop_samples=240)
-ALIGNMENT = AlignmentConfig(distance="standardised", timeline="source", smooth_frames=5, max_cost=1.25)
+ALIGNMENT = AlignmentConfig(
+    distance="standardised", timeline="source", silence="keep", smooth_frames=5, max_cost=1.25, cohort=8
+)
 N_MELS, N_VGG = 12, 9
 
 
@@ -153,3 +157,90 @@ def test_standing_clip_reads_one_moment():
     mel = np.arange(24, dtype=np.float32)[:, None]
     got = interpolate_mel(mel, np.full(5, 1.5), mel_per_video=8)[:, 0]
     assert got[4:-4] == pytest.approx(12.0)  # 1.5 video frames = mel frame 12
+
+
+def sound_of(clip: ClipFeatures) -> SoundFeatures:
+    return SoundFeatures(clip.mel)
+
+
+@pytest.mark.parametrize("distance", ["literal", "standardised"])
+@pytest.mark.parametrize("timeline", ["source", "target", "path"])
+def test_sound_alone_is_aligned_by_the_same_functions(pair, distance, timeline):
+    source_times, target_times, source, target = pair
+    statistics = fitted(source, target)
+    alignment = dataclasses.replace(ALIGNMENT, distance=distance, timeline=timeline)
+    aligned = align_pair(sound_of(source), sound_of(target), statistics, alignment=alignment, timebase=TIMEBASE)
+    error_s = np.abs(source_times[aligned.path[:, 0]] - target_times[aligned.path[:, 1]])
+    assert error_s.mean() < 0.03  # as with faces
+    n = {"source": 40, "target": 53, "path": len(aligned.path)}[timeline]
+    assert aligned.source_facial.shape == aligned.target_facial.shape == (n, 0)
+    assert aligned.source_mel.shape == (8 * n, N_MELS)
+
+
+def test_a_face_on_one_side_alone_is_refused(pair):
+    _, _, source, target = pair
+    with pytest.raises(AlignmentError, match="one clip of the pair has a picture and the other has none"):
+        align_pair(source, sound_of(target), fitted(source, target), alignment=ALIGNMENT, timebase=TIMEBASE)
+
+
+def between_silences(clip: ClipFeatures, before: int, after: int) -> SoundFeatures:
+    """The clip's sound, louder, between frames of noise far below it."""
+    noise = np.random.default_rng(before).normal(-20, 0.3, (8 * (before + clip.n_frames + after), N_MELS))
+    noise[8 * before : 8 * (before + clip.n_frames)] = clip.mel
+    return SoundFeatures(noise.astype(np.float32))
+
+
+@pytest.mark.parametrize(("timeline", "n"), [("source", 48), ("target", 61), ("path", None)])
+def test_trimmed_pair_is_the_speech_and_its_margins(pair, timeline, n):
+    _, _, clip_a, clip_b = (
+        pair  # 40 and 53 frames of speech; 3 of margin and 1 that the smoothing reaches stay on each side
+    )
+    source, target = between_silences(clip_a, 20, 9), between_silences(clip_b, 11, 30)
+    statistics = fitted(clip_a, clip_b)
+    alignment = dataclasses.replace(ALIGNMENT, timeline=timeline, silence="trim", max_cost=99.0)
+    aligned = align_pair(source, target, statistics, alignment=alignment, timebase=TIMEBASE)
+    assert aligned.path[0].tolist() == [0, 0] and aligned.path[-1].tolist() == [68, 93]  # of the whole clips
+    inside = (aligned.path[:, 0] >= 16) & (aligned.path[:, 0] < 64)
+    assert len(aligned.source_facial) == (inside.sum() if n is None else n)
+    assert aligned.source_mel.shape == aligned.target_mel.shape == (8 * len(aligned.target_facial), N_MELS)
+    loud = [mel[:, 0] > mel[:, 0].min() + 3 for mel in (aligned.source_mel, aligned.target_mel)]
+    assert loud[0].mean() > 0.8 and loud[1].mean() > 0.8
+    if timeline == "source":
+        expected = statistics.standardise("source", "mel", source.mel)[8 * 16 : 8 * 64]
+        np.testing.assert_allclose(aligned.source_mel, expected, atol=1e-4)  # float32 at whole positions
+
+
+def test_matched_silence_keeps_every_frame(pair):
+    _, _, clip_a, clip_b = pair
+    source, target = between_silences(clip_a, 20, 9), between_silences(clip_b, 11, 30)
+    alignment = dataclasses.replace(ALIGNMENT, silence="match", max_cost=99.0)
+    aligned = align_pair(source, target, fitted(clip_a, clip_b), alignment=alignment, timebase=TIMEBASE)
+    assert len(aligned.source_facial) == 69
+    steps = aligned.path.tolist()
+    assert [16, 7] in steps and [63, 67] in steps  # four frames before the speech, and four after it
+
+
+def test_a_refused_match_is_an_error_that_says_why(pair):
+    _, _, source, target = pair
+    match = PairMatch(0.9, 1.0, -0.1, 0.9, 1.3, "", "no pair", "margin -0.1 to other sentences, limit -3.0")
+    with pytest.raises(AlignmentError, match=r"sentence_07: .* do not match \(margin -0.1 .*leave the pair out"):
+        align_pair(
+            source,
+            target,
+            fitted(source, target),
+            alignment=ALIGNMENT,
+            timebase=TIMEBASE,
+            name="sentence_07",
+            match=match,
+        )
+    doubtful = dataclasses.replace(match, verdict="doubtful")
+    align_pair(source, target, fitted(source, target), alignment=ALIGNMENT, timebase=TIMEBASE, match=doubtful)
+
+
+def test_hours_are_refused_before_the_memory_is_asked_for():
+    long = SoundFeatures(np.zeros((8 * 15_000, 2), np.float32))  # ten minutes
+    statistics = Statistics(
+        {s: {"mel": (np.zeros(2, np.float32), np.ones(2, np.float32))} for s in ("source", "target")}
+    )
+    with pytest.raises(AlignmentError, match=r"session_1: clips of 15000 and 15000 video frames are too long"):
+        align_pair(long, long, statistics, alignment=ALIGNMENT, timebase=TIMEBASE, name="session_1")
