@@ -83,6 +83,14 @@ class SplitConfig:
 
 
 @dataclass(frozen=True)
+class RecordsConfig:
+    """Files of a records folder, and how they are read; what the records say does not depend on it."""
+
+    shard_mb: int  # MiB after which the next shard begins
+    memory_mb: int  # MiB of a split that training may hold decoded; a larger one is read from its shards batch by batch
+
+
+@dataclass(frozen=True)
 class ConversionNetConfig:
     """Audiovisual transformation network (paper section 3.1)."""
 
@@ -207,6 +215,7 @@ class Config:
     face: FaceConfig
     alignment: AlignmentConfig
     split: SplitConfig
+    records: RecordsConfig
     conversion: ConversionNetConfig
     wavenet: WaveNetConfig
     image: ImageConfig
@@ -370,6 +379,8 @@ def _check(config: Config, place: str) -> None:
         ),
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
+        (config.records.shard_mb >= 1, "records.shard_mb must be at least 1"),
+        (config.records.memory_mb >= 0, "records.memory_mb must not be negative"),
         (
             (wavenet.sample_rate_hz * time.hop_ms) % 1000 == 0,
             "wavenet.sample_rate_hz must give whole samples a hop",

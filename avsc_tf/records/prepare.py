@@ -26,11 +26,13 @@ from avsc_tf.records.manifest import (
     Manifest,
     Shard,
     check_shard,
+    count_records,
     read_manifest,
+    remove_stale,
     write_manifest,
 )
 from avsc_tf.records.plan import Plan, make_plan
-from avsc_tf.records.reader import clip_shard_name, pair_shard_name
+from avsc_tf.records.reader import clip_stem, pair_stem
 from avsc_tf.records.writer import ShardWriter
 from avsc_tf.schema import CLIP, PAIR, SPEAKERS
 from avsc_tf.timebase import Timebase
@@ -100,13 +102,14 @@ class _Preparation:
         statistics = self._fit_statistics()
         pair_shards, costs = self._write_pairs(statistics)
         shards = (*pair_shards, *self._write_clips())
+        remove_stale(self.out_dir, shards)
         save_config(self.config, self.out_dir / CONFIG_NAME)
         manifest = Manifest(
             fingerprint=self.config.fingerprint,
             settings=self.config.record_settings,
             inputs=inputs,
             shards=shards,
-            counts=_counts(shards),
+            counts=count_records(shards),
             skipped=tuple(self.skipped),
             alignment_cost=costs,
         )
@@ -180,7 +183,7 @@ class _Preparation:
         costs: dict[str, float] = {}
         with ExitStack() as stack:
             writers = {
-                split: stack.enter_context(ShardWriter(self.out_dir, pair_shard_name(split), PAIR, config=self.config))
+                split: stack.enter_context(ShardWriter(self.out_dir, pair_stem(split), PAIR, config=self.config))
                 for split in SPLITS
             }
             for utterance in self._bar("alignment", self.plan.pairs):
@@ -195,7 +198,7 @@ class _Preparation:
                     {**_labels(source, split), **pair_values(pair)}, video_frames=len(pair.source_facial)
                 )
                 costs[utterance] = round(pair.cost, 5)
-            return [writer.finish() for writer in writers.values()], costs
+            return [shard for writer in writers.values() for shard in writer.finish()], costs
 
     def _align(self, source: ClipSource, target: ClipSource, statistics: Statistics) -> AlignedPair:
         return align_pair(
@@ -211,7 +214,7 @@ class _Preparation:
         with ExitStack() as stack:
             writers = {
                 (speaker, split): stack.enter_context(
-                    ShardWriter(self.out_dir, clip_shard_name(speaker, split), CLIP, config=self.config)
+                    ShardWriter(self.out_dir, clip_stem(speaker, split), CLIP, config=self.config)
                 )
                 for speaker in SPEAKERS
                 for split in SPLITS
@@ -220,7 +223,7 @@ class _Preparation:
                 split, features = self.plan.split_of(clip), self._load(speaker, clip)
                 values = {**_labels(clip, split), "speaker": clip.speaker or speaker, **clip_values(features)}
                 writers[speaker, split].write(values, video_frames=features.n_frames)
-            return [writer.finish() for writer in writers.values()]
+            return [shard for writer in writers.values() for shard in writer.finish()]
 
     def _key(self, speaker: str, clip: ClipSource) -> str:
         return self.keys[speaker, clip.utterance]
@@ -276,10 +279,6 @@ def clip_values(features: ClipFeatures) -> dict[str, Any]:
 
 def _labels(clip: ClipSource, split: str) -> dict[str, str]:
     return {"utterance": clip.utterance, "emotion": clip.emotion, "sentence": clip.sentence, "split": split}
-
-
-def _counts(shards: Iterable[Shard]) -> dict[str, int]:
-    return {Path(shard.name).stem: len(shard.utterances) for shard in shards}
 
 
 def _counts_text(counts: dict[str, int]) -> str:
