@@ -86,7 +86,7 @@ class SplitConfig:
 class RecordsConfig:
     """Files of a records folder, and how they are read; what the records say does not depend on it."""
 
-    shard_mb: int  # MiB after which the next shard begins
+    shard_mb: float  # MiB after which the next shard begins
     memory_mb: int  # MiB of a split that training may hold decoded; a larger one is read from its shards batch by batch
 
 
@@ -379,7 +379,7 @@ def _check(config: Config, place: str) -> None:
         ),
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
-        (config.records.shard_mb >= 1, "records.shard_mb must be at least 1"),
+        (config.records.shard_mb > 0, "records.shard_mb must be positive"),
         (config.records.memory_mb >= 0, "records.memory_mb must not be negative"),
         (
             (wavenet.sample_rate_hz * time.hop_ms) % 1000 == 0,

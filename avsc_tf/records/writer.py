@@ -41,7 +41,7 @@ class ShardWriter:
         self._schema = tuple(schema)
         self._symbols = schema_symbols(config)
         self._mel_per_video = Timebase.from_config(config.time).mel_per_video
-        self._full_bytes = config.records.shard_mb << 20
+        self._full_bytes = config.records.shard_mb * 2**20
         self._shards: list[_OpenShard] = [_OpenShard(folder / shard_name(stem, 0))]
 
     def __enter__(self) -> ShardWriter:
