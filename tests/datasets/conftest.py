@@ -27,7 +27,7 @@ MakeRecords = Callable[..., Records]
 
 @pytest.fixture(scope="session")
 def make_records(root: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRecords:
-    """`make_records(lengths, *overrides)`: pairs and target clips of these lengths (video frames) in the train split."""
+    """`make_records(lengths, *overrides)`: training pairs and target clips of these lengths in video frames."""
 
     def make(lengths: tuple[int, ...], *overrides: str) -> Records:
         config = load_config(root / "configs" / "demo.yaml", [*OVERRIDES, *overrides])

@@ -1,4 +1,4 @@
-"""Held or streamed, from the start or from any batch on: the same batches to the bit; damage is named; memory is flat."""
+"""Held or streamed, from the start or from any batch on: the same batches. Damage is named, memory is flat."""
 
 from __future__ import annotations
 
@@ -166,9 +166,9 @@ def test_shard_that_vanishes_while_training_is_named(own, with_settings):
     list(windows(own, "train", config, epoch=0, seed=0))
     for shard in own.manifest.shards_of("pairs-train"):
         (own.folder / shard.name).unlink()
-    with pytest.raises(RecordError, match=r"pairs-train-0000\d.tfrecord: cannot be read \(No such file"):
-        with named_read_errors():
-            list(windows(own, "train", config, epoch=1, seed=0))
+    message = r"pairs-train-0000\d.tfrecord: cannot be read \(No such file"
+    with pytest.raises(RecordError, match=message), named_read_errors():
+        list(windows(own, "train", config, epoch=1, seed=0))
 
 
 def test_short_feature_is_named(own):
