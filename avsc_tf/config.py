@@ -96,6 +96,14 @@ class SplitConfig:
 
 
 @dataclass(frozen=True)
+class RecordsConfig:
+    """Files of a records folder, and how they are read; what the records say does not depend on it."""
+
+    shard_mb: float  # MiB after which the next shard begins
+    memory_mb: int  # MiB of a split that training may hold decoded; a larger one is read from its shards batch by batch
+
+
+@dataclass(frozen=True)
 class ConversionNetConfig:
     """Audiovisual transformation network (paper section 3.1)."""
 
@@ -249,6 +257,7 @@ class Config:
     sync: SyncConfig
     alignment: AlignmentConfig
     split: SplitConfig
+    records: RecordsConfig
     conversion: ConversionNetConfig
     wavenet: WaveNetConfig
     image: ImageConfig
@@ -416,6 +425,8 @@ def _check(config: Config, place: str) -> None:
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
         (config.alignment.cohort >= 0, "alignment.cohort must not be negative"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
+        (config.records.shard_mb > 0, "records.shard_mb must be positive"),
+        (config.records.memory_mb >= 0, "records.memory_mb must not be negative"),
         (
             (wavenet.sample_rate_hz * time.hop_ms) % 1000 == 0,
             "wavenet.sample_rate_hz must give whole samples a hop",

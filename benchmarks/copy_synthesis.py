@@ -21,7 +21,7 @@ from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
 from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.sampler import WaveNetSampler
-from avsc_tf.datasets.waveform import PEAK, find_recordings, is_held_out
+from avsc_tf.datasets.recordings import PEAK, find_recordings, is_held_out
 from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.figures import copy_figures
 from avsc_tf.features.acoustic import mel_spectrogram

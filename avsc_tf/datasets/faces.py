@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from avsc_tf.config import Config
+from avsc_tf.datasets.batches import batches
+from avsc_tf.datasets.rows import Rows, open_rows
 from avsc_tf.errors import RecordError
 from avsc_tf.features.face import LIPS
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.records.reader import Records, clip_shard_name
+from avsc_tf.records.reader import Records, choose, clip_stem, decode_frames
+from avsc_tf.schema import CLIP
 from avsc_tf.timebase import Timebase
 
+NAMES = ("mel", "keypoints", "vgg", "frames")
 # The lips' box grows by this share of its width on every side, so that chin and cheeks, which move with it, are inside.
 MOUTH_MARGIN = 0.25
 
 
-@dataclass(frozen=True, eq=False)
-class FaceFrames:
-    """All frames of the target in a split, as tensors; the pictures stay PNG."""
-
-    mel: Any  # float32 [N, mel_per_video, n_mels], standardised
-    facial: Any  # float16 [N, n_facial], standardised
-    png: Any  # string [N]
-    mouth_box: Any  # float32 [N, 4]: left, top, right, bottom, pixels of the picture
-
-    def __len__(self) -> int:
-        return int(self.png.shape[0])
-
-
-def frames(records: Records, split: str, config: Config, *, epoch: int, seed: int) -> Any:
+def frames(records: Records, split: str, config: Config, *, epoch: int, seed: int, start_batch: int = 0) -> Any:
     """One epoch over all frames of the target, in an order of (seed, epoch), in whole batches of `image.batch_size`.
+
+    The order is the same whether the split is held in memory (pictures as PNG) or streamed (`records.memory_mb`);
+    `start_batch` goes on at any batch.
 
     Returns:
         tf.data of (inputs, image, mouth): inputs {"mel": [B, mel_per_video, n_mels], "facial": [B, n_facial]} float32,
@@ -41,61 +33,73 @@ def frames(records: Records, split: str, config: Config, *, epoch: int, seed: in
         float32, 1 inside the box of the lips, else 0.
 
     Raises:
-        RecordError: the split holds fewer frames than a batch.
+        RecordError: the split holds fewer frames than a batch, or one is damaged (while it is read: see
+            `batches.named_read_errors`).
     """
     import tensorflow as tf
 
-    data = load_frames(records, split)
-    n_batches = batches_per_epoch(records, split, config)
-    order = np.random.default_rng([seed, epoch]).permutation(len(data))[: n_batches * config.image.batch_size]
-    size_px = config.image.size_px
+    n_batches, batch_size = batches_per_epoch(records, split, config), config.image.batch_size
+    stem, size_px = clip_stem("target", split), config.image.size_px
+    rows = open_rows(records, stem, choose(CLIP, NAMES), memory_mb=config.records.memory_mb)
+    plan = plan_frames(rows.lengths, epoch=epoch, seed=seed)[: n_batches * batch_size].reshape(n_batches, batch_size, 2)
 
-    def example(i: Any) -> tuple[dict[str, Any], Any, Any]:
-        image = tf.ensure_shape(tf.io.decode_png(data.png[i], channels=3), [size_px, size_px, 3])
-        inputs = {"mel": data.mel[i], "facial": tf.cast(data.facial[i], tf.float32)}
-        return inputs, tf.cast(image, tf.float32) / 127.5 - 1.0, box_mask(data.mouth_box[i], size_px)
+    def finish(mel: Any, facial: Any, images: Any, boxes: Any) -> tuple[dict[str, Any], Any, Any]:
+        inputs = {"mel": mel, "facial": tf.cast(facial, tf.float32)}
+        return inputs, tf.cast(images, tf.float32) / 127.5 - 1.0, box_mask(boxes, size_px)
 
-    return (
-        tf.data.Dataset.from_tensor_slices(order)
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(config.image.batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+    per = Timebase.from_config(config.time).mel_per_video
+    specs = [
+        tf.TensorSpec([batch_size, per, config.acoustic.n_mels], tf.float32),
+        tf.TensorSpec([batch_size, config.face.n_facial], tf.float16),
+        tf.TensorSpec([batch_size, size_px, size_px, 3], tf.uint8),
+        tf.TensorSpec([batch_size, 4], tf.float32),
+    ]
+    return batches(
+        lambda k: read_frames(rows, plan[k], records, config),
+        specs,
+        n_batches=n_batches,
+        start_batch=start_batch,
+        finish=finish,
     )
+
+
+def plan_frames(lengths: np.ndarray, *, epoch: int, seed: int) -> np.ndarray:
+    """Every frame of every clip once, in an order of (seed, epoch): int64 [frames, 2], the clip and the frame in it."""
+    ends = np.cumsum(lengths)
+    order = np.random.default_rng([seed, epoch]).permutation(int(ends[-1]))
+    clip = np.searchsorted(ends, order, side="right")
+    return np.stack([clip, order - (ends - lengths)[clip]], axis=1)
+
+
+def read_frames(rows: Rows, plan: np.ndarray, records: Records, config: Config) -> list[np.ndarray]:
+    """Frames named in `plan` [B, 2] (clip, frame).
+
+    Returns:
+        mel [B, mel_per_video, n_mels] float32 and facial [B, n_facial] float16, both standardised; pictures
+        [B, size, size, 3] uint8; boxes of the mouth [B, 4] float32, pixels of the picture.
+    """
+    found = [rows.read(int(clip), int(frame), 1) for clip, frame in plan]
+    mel = np.stack([one["mel"] for one in found])
+    vgg, keypoints = (np.concatenate([one[name] for one in found]) for name in ("vgg", "keypoints"))
+    standardise = records.statistics.standardise
+    scale = config.image.size_px / config.face.crop_px
+    return [
+        standardise("target", "mel", mel),
+        standardise("target", "facial", join_facial(vgg, keypoints)).astype(np.float16),
+        decode_frames([one["frames"][0] for one in found]),
+        mouth_boxes(keypoints * scale, size_px=config.image.size_px),
+    ]
 
 
 def batches_per_epoch(records: Records, split: str, config: Config) -> int:
     """Batches that `frames` gives. Raises RecordError where there is not one."""
-    n_frames = sum(records.manifest.shard(clip_shard_name("target", split)).video_frames)
+    n_frames = sum(records.manifest.video_frames_of(clip_stem("target", split)))
     if n_frames < config.image.batch_size:
         raise RecordError(
             f"{records.folder}: {n_frames} target frames in split {split!r}, image.batch_size is "
             f"{config.image.batch_size}. Prepare more clips or lower image.batch_size."
         )
     return n_frames // config.image.batch_size
-
-
-@lru_cache(maxsize=2)
-def load_frames(records: Records, split: str) -> FaceFrames:
-    """Decode the target's features into memory, once; pictures stay compressed (the paper's corpus: about 3 GB)."""
-    import tensorflow as tf
-
-    config, per = records.config, Timebase.from_config(records.config.time).mel_per_video
-    mel, facial, png, boxes = [], [], [], []
-    for clip in records.clips("target", split, only=("mel", "keypoints", "vgg", "frames")):
-        standard_mel = records.statistics.standardise("target", "mel", clip["mel"])
-        mel.append(standard_mel.reshape(-1, per, standard_mel.shape[1]))
-        joined = join_facial(clip["vgg"], clip["keypoints"])
-        facial.append(records.statistics.standardise("target", "facial", joined).astype(np.float16))
-        png.extend(clip["frames"])
-        scale = config.image.size_px / config.face.crop_px
-        boxes.append(mouth_boxes(clip["keypoints"] * scale, size_px=config.image.size_px))
-    with tf.device("CPU"):
-        return FaceFrames(
-            mel=tf.constant(np.concatenate(mel)),
-            facial=tf.constant(np.concatenate(facial)),
-            png=tf.constant(png),
-            mouth_box=tf.constant(np.concatenate(boxes)),
-        )
 
 
 def mouth_boxes(keypoints: np.ndarray, *, size_px: int) -> np.ndarray:
@@ -114,10 +118,11 @@ def mouth_boxes(keypoints: np.ndarray, *, size_px: int) -> np.ndarray:
 
 
 def box_mask(box: Any, size_px: int) -> Any:
-    """Tensor [4] (left, top, right, bottom) to [size_px, size_px, 1]: 1 where a pixel's centre is inside, else 0."""
+    """Tensor [..., 4] (left, top, right, bottom) to [..., size_px, size_px, 1]: 1 where a pixel's centre is inside."""
     import tensorflow as tf
 
     centres = tf.range(size_px, dtype=tf.float32) + 0.5
-    across = tf.logical_and(centres >= box[0], centres < box[2])
-    down = tf.logical_and(centres >= box[1], centres < box[3])
-    return tf.cast(tf.logical_and(down[:, None], across[None, :]), tf.float32)[..., None]
+    left, top, right, bottom = (box[..., k, None] for k in range(4))
+    across = tf.logical_and(centres >= left, centres < right)
+    down = tf.logical_and(centres >= top, centres < bottom)
+    return tf.cast(tf.logical_and(down[..., :, None], across[..., None, :]), tf.float32)[..., None]

@@ -2,181 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from avsc_tf.config import Config, WaveNetConfig
+from avsc_tf.datasets.batches import batches
+from avsc_tf.datasets.recordings import PEAK, Floats, Recording, StreamedClips
 from avsc_tf.errors import MediaError
-from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
-from avsc_tf.features.linear_prediction import coefficients_of, predict
-from avsc_tf.features.pitch import (
-    LAG_OFFSETS,
-    LOWEST_F0_HZ,
-    Pitch,
-    PitchEstimator,
-    lag_samples,
-    lag_taps,
-    pitch_condition,
-)
-from avsc_tf.features.statistics import join_facial
-from avsc_tf.media.audio import read_audio
-from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from avsc_tf.records.splits import digest_split
+from avsc_tf.features.linear_prediction import predict
+from avsc_tf.features.pitch import LAG_OFFSETS, LOWEST_F0_HZ, Pitch, lag_samples, lag_taps, pitch_condition
 from avsc_tf.timebase import Timebase
 
-Floats = NDArray[np.float32]
 Standardise = Callable[[Floats], Floats]
 
-F0_SUFFIX = ".f0.txt"  # true pitch beside a synthetic recording, one value each 5 ms
-PEAK = 0.95
 GAIN_RANGE_DB = (-8.0, 6.0)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One utterance at the WaveNet's sample rate, `frames * hop` samples long."""
-
-    name: str
-    waveform: Floats  # [frames * hop_samples], full scale 1
-    mel: Floats  # [frames, n_mels], natural log
-    facial: Floats | None = None  # [frames / mel_per_video, n_facial], standardised; None: unknown, taken as 0
-    pitch: Pitch | None = None
-    coefficients: Floats | None = None  # [frames, prediction_order], see features.linear_prediction
-    f0_hz: Floats | None = None  # [frames], true pitch where it is known, 0 where unvoiced
-
-
-def find_recordings(folders: Sequence[Path]) -> list[Path]:
-    """Sound and video files in folders and below, by name.
-
-    Raises:
-        MediaError: a folder is missing or holds none.
-    """
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise MediaError(f"{folder}: no such folder of recordings. Name folders of wav, flac or video files.")
-        here = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES + VIDEO_SUFFIXES)
-        if not here:
-            raise MediaError(f"{folder}: holds no recordings. It must hold wav, flac or video files.")
-        found += here
-    return found
-
-
-def is_held_out(path: Path, config: Config) -> bool:
-    """The split that `prepare` makes of the same sentence; file names read SENTENCE or SPEAKER_SENTENCE."""
-    return digest_split(path.stem.rsplit("_", 1)[-1], test_share=config.split.test_share) == "test"
-
-
-def read_recording(path: Path, config: Config) -> Recording:
-    """Mel at time.sample_rate_hz, waveform at wavenet.sample_rate_hz, both over whole video frames.
-
-    Raises:
-        MediaError: unreadable, or shorter than one video frame.
-    """
-    timebase = Timebase.from_config(config.time)
-    waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz)
-    n_video = timebase.video_frames_in(len(waveform))
-    if n_video == 0:
-        raise MediaError(f"{path}: shorter than one video frame. Leave it out.")
-    waveform = waveform[: timebase.samples_in(n_video)]
-    waveform = waveform * min(1.0, PEAK / max(1e-9, float(np.abs(waveform).max())))
-    f0_path = path.with_name(path.stem + F0_SUFFIX)
-    f0_hz = None
-    if f0_path.is_file():
-        f0_hz = np.loadtxt(f0_path, dtype=np.float32)[: timebase.mel_frames_in(n_video)]
-    return Recording(
-        name=path.stem,
-        waveform=resample_for_wavenet(waveform, config),
-        mel=mel_spectrogram(waveform, config.acoustic, timebase),
-        f0_hz=f0_hz,
-    )
-
-
-def read_recordings(paths: Sequence[Path], config: Config, *, cache: Path) -> list[Recording]:
-    """`read_recording` of many files, kept in `cache` (npz) for the next time the same files are asked for."""
-    key = _cache_key(paths, config)
-    if cache.is_file():
-        with np.load(cache) as stored:
-            if str(stored["key"]) == key:
-                return _unpack(stored)
-    recordings = [read_recording(path, config) for path in tqdm(paths, desc="recordings", unit="file")]
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_name(f".{cache.name}")
-    with partial.open("wb") as file:
-        np.savez(file, **_pack(recordings, key))
-    partial.replace(cache)
-    return recordings
-
-
-def _cache_key(paths: Sequence[Path], config: Config) -> str:
-    settings = (config.time, config.acoustic, config.wavenet.sample_rate_hz)
-    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(repr((settings, files)).encode()).hexdigest()
-
-
-def _pack(recordings: Sequence[Recording], key: str) -> dict[str, Any]:
-    unknown = [np.full(len(r.mel), np.nan, np.float32) if r.f0_hz is None else r.f0_hz for r in recordings]
-    return {
-        "key": key,
-        "names": np.array([r.name for r in recordings]),
-        "n_frames": np.array([len(r.mel) for r in recordings]),
-        "waveform": np.concatenate([r.waveform for r in recordings]),
-        "mel": np.concatenate([r.mel for r in recordings]),
-        "f0_hz": np.concatenate(unknown),
-    }
-
-
-def _unpack(stored: Any) -> list[Recording]:
-    ends = np.cumsum(stored["n_frames"])[:-1]
-    mels, f0s_hz = np.split(stored["mel"], ends), np.split(stored["f0_hz"], ends)
-    hop = len(stored["waveform"]) // len(stored["mel"])
-    waveforms = np.split(stored["waveform"], ends * hop)
-    rows = zip(stored["names"], waveforms, mels, f0s_hz, strict=True)
-    return [Recording(str(n), w, m, f0_hz=None if np.isnan(f).any() else f) for n, w, m, f in rows]
-
-
-def resample_for_wavenet(waveform: Floats, config: Config) -> Floats:
-    """[samples_in(T)] at time.sample_rate_hz -> the same T at wavenet.sample_rate_hz."""
-    timebase = Timebase.from_config(config.time)
-    slower = timebase.at_rate(config.wavenet.sample_rate_hz)
-    n_samples = slower.samples_in(timebase.video_frames_in(len(waveform)))
-    low = soxr.resample(waveform.astype(np.float32), timebase.sample_rate_hz, slower.sample_rate_hz, quality="HQ")
-    return np.pad(low[:n_samples], (0, max(0, n_samples - len(low)))).astype(np.float32)
-
-
-def with_side_information(
-    recordings: Sequence[Recording], config: Config, estimator: PitchEstimator | None
-) -> list[Recording]:
-    """Pitch and prediction filter as the sampler will see them: from the mel, never from the waveform."""
-    finished = []
-    for recording in recordings:
-        pitch = estimator(recording.mel) if estimator else None
-        coefficients = coefficients_of(recording.mel, config) if config.wavenet.prediction_order else None
-        finished.append(replace(recording, pitch=pitch, coefficients=coefficients))
-    return finished
-
-
-def recordings_of_records(
-    records: Any, split: str, config: Config, estimator: PitchEstimator | None
-) -> list[Recording]:
-    """The target's clips of prepared records (`records.reader.Records`)."""
-    statistics = records.statistics
-    recordings = []
-    wanted = ("utterance", "mel", "keypoints", "vgg", "waveform")
-    for clip in records.clips("target", split, only=wanted):
-        facial = statistics.standardise("target", "facial", join_facial(clip["vgg"], clip["keypoints"]))
-        waveform = resample_for_wavenet(clip["waveform"].astype(np.float32) / 32768.0, config)
-        recordings.append(Recording(clip["utterance"], waveform, clip["mel"], facial))
-    return with_side_information(recordings, config, estimator)
 
 
 class CropSampler:
@@ -202,16 +46,24 @@ class CropSampler:
         self.seed = seed
         self.timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
         self.n_video = max(1, self.timebase.video_frames_in(round(config.wavenet.crop_seconds * self.sample_rate_hz)))
-        self.recordings = [r for r in recordings if self._n_video_in(r) >= self.n_video]
-        if not self.recordings:
+        self.recordings = recordings
+        lengths = self._video_frames()
+        self.usable = np.flatnonzero(lengths >= self.n_video)  # recordings that hold a crop
+        if not len(self.usable):
             raise MediaError(
                 f"wavenet.crop_seconds {config.wavenet.crop_seconds}: no recording is that long. Choose a smaller one."
             )
+        self.lengths = lengths[self.usable]
         self.standardise = standardise
         self.vary_level = vary_level
         self.noisy = noisy
-        starts = np.array([self._n_video_in(r) - self.n_video + 1 for r in self.recordings], float)
+        starts = (self.lengths - self.n_video + 1).astype(float)
         self.probability = starts / starts.sum()
+
+    def _video_frames(self) -> NDArray[np.int64]:
+        if isinstance(self.recordings, StreamedClips):
+            return self.recordings.video_frames
+        return np.array([self.timebase.video_frames_in(len(r.waveform)) for r in self.recordings], np.int64)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -219,25 +71,32 @@ class CropSampler:
 
     @property
     def crops_in_one_pass(self) -> int:
-        return sum(self._n_video_in(r) // self.n_video for r in self.recordings)
-
-    def _n_video_in(self, recording: Recording) -> int:
-        return self.timebase.video_frames_in(len(recording.waveform))
+        return int((self.lengths // self.n_video).sum())
 
     def batches(self, epoch: int, steps: int) -> Iterator[tuple[dict[str, Floats], NDArray[np.int32]]]:
         """`steps` batches of (network inputs, classes [batch, time])."""
-        rng = np.random.default_rng([self.seed, epoch, 409])
-        for _ in range(steps):
-            crops = [self._random_crop(rng) for _ in range(self.config.wavenet.batch_size)]
-            inputs = {name: np.stack([crop[0][name] for crop in crops]) for name in crops[0][0]}
-            yield inputs, np.stack([crop[1] for crop in crops])
+        return (self.batch(epoch, k) for k in range(steps))
+
+    def batch(self, epoch: int, k: int) -> tuple[dict[str, Floats], NDArray[np.int32]]:
+        """Batch `k` of an epoch, which needs none of those before it."""
+        rng = np.random.default_rng([self.seed, epoch, k, 409])
+        crops = [self._random_crop(rng) for _ in range(self.config.wavenet.batch_size)]
+        inputs = {name: np.stack([crop[0][name] for crop in crops]) for name in crops[0][0]}
+        return inputs, np.stack([crop[1] for crop in crops])
+
+    @cached_property
+    def shapes(self) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+        """Of a batch's inputs and of its classes."""
+        inputs, classes = self.batch(0, 0)
+        return {name: value.shape for name, value in inputs.items()}, classes.shape
 
     def _random_crop(self, rng: np.random.Generator) -> tuple[dict[str, Floats], NDArray[np.int32]]:
-        recording = self.recordings[rng.choice(len(self.recordings), p=self.probability)]
-        start = int(rng.integers(self._n_video_in(recording) - self.n_video + 1))
+        k = rng.choice(len(self.usable), p=self.probability)
+        start = int(rng.integers(self.lengths[k] - self.n_video + 1))
         gain_db = rng.uniform(*GAIN_RANGE_DB) if self.vary_level else 0.0
         largest = self.config.wavenet.input_noise if self.noisy else 0.0
         noise = (rng.uniform(0.0, largest), rng) if largest else None
+        recording = self.recordings[int(self.usable[k])]
         return crop_inputs(
             recording, self.config, start, self.n_video, gain_db=gain_db, noise=noise, standardise=self.standardise
         )
@@ -329,13 +188,18 @@ def _classes(waveform: Floats, start: int, stop: int, gain: float, net: WaveNetC
     return to_classes(compand(emphasised, net.n_classes), net.n_classes)
 
 
-def as_dataset(sampler: CropSampler, epoch: int, steps: int) -> Any:
-    """tf.data of `CropSampler.batches`."""
+def as_dataset(sampler: CropSampler, epoch: int, steps: int, *, start_batch: int = 0) -> Any:
+    """tf.data of the sampler's batches `start_batch` to `steps` - 1 of an epoch, read ahead."""
     import tensorflow as tf
 
-    inputs, classes = next(sampler.batches(epoch, 1))
-    signature = (
-        {name: tf.TensorSpec(value.shape, tf.float32) for name, value in inputs.items()},
-        tf.TensorSpec(classes.shape, tf.int32),
-    )
-    return tf.data.Dataset.from_generator(lambda: sampler.batches(epoch, steps), output_signature=signature)
+    shapes, classes_shape = sampler.shapes
+    specs = [*(tf.TensorSpec(shape, tf.float32) for shape in shapes.values()), tf.TensorSpec(classes_shape, tf.int32)]
+
+    def read(k: int) -> list[Any]:
+        inputs, classes = sampler.batch(epoch, k)
+        return [*(np.asarray(inputs[name], np.float32) for name in shapes), np.asarray(classes, np.int32)]
+
+    def finish(*arrays: Any) -> tuple[dict[str, Any], Any]:
+        return dict(zip(shapes, arrays, strict=False)), arrays[-1]  # the classes come last
+
+    return batches(read, specs, n_batches=steps, start_batch=start_batch, finish=finish)

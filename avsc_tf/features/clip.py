@@ -86,7 +86,7 @@ class ClipExtractor:
 
         Raises:
             MediaError: a file cannot be read, or holds no sound or no picture.
-            FaceError: a frame shows no face or more than one.
+            FaceError: the face is lost for longer than the settings allow.
         """
         return self._seen(self._read(single_clip(clip) if isinstance(clip, Path) else clip))
 
@@ -108,7 +108,7 @@ class ClipExtractor:
         return self._seen(reading.result())
 
     def _read(self, clip: ClipSource) -> _Reading:
-        loaded = load_clip(clip, self._timebase)
+        loaded = load_clip(clip, self._timebase, sync=self.config.sync)
         faces = self._faces(loaded.frames, clip)
         return _Reading(
             mel=mel_spectrogram(loaded.waveform, self.config.acoustic, self._timebase),
@@ -119,7 +119,7 @@ class ClipExtractor:
                 face_share=float(faces.found.mean()),
                 gaps=tuple(faces.gaps),
                 n_faces=faces.n_faces,
-                sound=sound_health(loaded.waveform, self._timebase.sample_rate_hz, as_recorded=loaded.as_recorded),
+                sound=sound_health(loaded.waveform, self._timebase.sample_rate_hz),
                 synchrony=loaded.synchrony,
             ),
         )

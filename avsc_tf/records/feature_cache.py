@@ -55,11 +55,16 @@ class FeatureCache:
         except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
             return False
 
-    def measures(self, clip: ClipSource, key: str) -> tuple[int, CropPath, ClipMeasures]:
-        """Frames, crop path and measures of a stored clip, without reading its features."""
+    def measures(self, clip: ClipSource, key: str) -> tuple[CropPath, ClipMeasures]:
+        """Crop path and measures of a stored clip, without reading its features."""
         with np.load(self.path(clip, key), allow_pickle=False) as stored:
             crop = CropPath(stored["crop_centres"], stored["crop_side"], stored["frame_size"])
-            return len(crop.centres), crop, _measures(json.loads(stored["measures"].tobytes()))
+            return crop, _measures(json.loads(stored["measures"].tobytes()))
+
+    def array(self, clip: ClipSource, key: str, name: str) -> np.ndarray:
+        """One array of a stored clip."""
+        with np.load(self.path(clip, key), allow_pickle=False) as stored:
+            return stored[name]
 
     def load(self, clip: ClipSource, key: str, *, pictures: bool = True) -> ClipFeatures:
         """The stored features; without `pictures` its frames are left out, which is most of the bytes.

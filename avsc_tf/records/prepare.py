@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,14 +11,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from avsc_tf.alignment.pairs import AlignedPair, align_pair
+from avsc_tf.alignment.pairs import AlignedPair
 from avsc_tf.config import Config, save_config
 from avsc_tf.errors import AlignmentError, AvscError, RecordError
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
-from avsc_tf.media.clips import SPLITS, ClipSource
+from avsc_tf.media.clips import SPLITS
 from avsc_tf.records.clip_tasks import ClipTask, Outcome
-from avsc_tf.records.feature_cache import FeatureCache
+from avsc_tf.records.corpus_checks import PairChecker, clip_check, unusable_clip
+from avsc_tf.records.doctor import ClipCheck, PairCheck, judge
 from avsc_tf.records.folder_lock import folder_lock
 from avsc_tf.records.manifest import (
     CONFIG_NAME,
@@ -28,18 +27,20 @@ from avsc_tf.records.manifest import (
     STATISTICS_NAME,
     Manifest,
     Shard,
+    check_files,
     check_shard,
+    count_records,
     read_manifest,
+    remove_stale,
     write_manifest,
 )
 from avsc_tf.records.plan import Plan, make_plan
-from avsc_tf.records.reader import clip_shard_name, pair_shard_name
+from avsc_tf.records.reader import clip_stem, pair_stem
+from avsc_tf.records.report import HTML_NAME, write_report
+from avsc_tf.records.stored_clips import StoredClips, Take, labels
 from avsc_tf.records.workers import in_processes, in_this_process
 from avsc_tf.records.writer import ShardWriter
 from avsc_tf.schema import CLIP, PAIR, SPEAKERS
-from avsc_tf.timebase import Timebase
-
-FEATURES_DIR_NAME = "features"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def prepare(
 
     Features are kept under `out_dir/features` by the content of each clip and the settings, so an interrupted or
     changed preparation computes no clip twice. The manifest is written last: records without one are unfinished.
+    `out_dir/report.html` says of every take and pair how good it is, also where the preparation ends with an error.
 
     Args:
         config: settings of the records.
@@ -105,56 +107,28 @@ class _Preparation:
     workforce: Workforce
     progress: bool = True
     skip_bad: bool = False
-    keys: dict[tuple[str, str], str] = field(default_factory=dict)  # (speaker, utterance) -> cache key
     problems: list[AvscError] = field(default_factory=list)  # clips and pairs that cannot be used
-    costs: dict[str, float] = field(default_factory=dict)  # of every pair that is one
+    clip_checks: list[ClipCheck] = field(default_factory=list)
+    pair_checks: list[PairCheck] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cache = {s: FeatureCache(self.out_dir / FEATURES_DIR_NAME / s, self.config) for s in SPEAKERS}
-        self.timebase = Timebase.from_config(self.config.time)
+        self.stored = StoredClips(self.plan, self.out_dir, self.config)
 
     def run(self) -> Manifest:
-        self.keys = {(s, c.utterance): self.cache[s].key(c) for s, c in self._bar("checking", list(self._clips()))}
-        inputs = self._inputs_digest()
+        inputs = self.stored.digest_files(self._bar("checking", self.stored.takes()))
         done = self._up_to_date(inputs)
         if done is not None:
             self._note(f"{self.out_dir}: everything is in place ({_counts_text(done.counts)}); nothing to do.")
             return done
         self._compute_features()
+        self._check_clips()
         self._check_training_pairs()
         statistics = self._fit_statistics()
-        self._check_pairs(statistics)
+        checker = PairChecker(self.stored, statistics, self.config)
+        errors = self._check_pairs(checker)
+        self._write_report()
         self._end_on_problems()
-        (self.out_dir / MANIFEST_NAME).unlink(missing_ok=True)
-        statistics.save(self.out_dir / STATISTICS_NAME)
-        shards = (*self._write_pairs(statistics), *self._write_clips())
-        save_config(self.config, self.out_dir / CONFIG_NAME)
-        manifest = Manifest(
-            fingerprint=self.config.fingerprint,
-            settings=self.config.record_settings,
-            inputs=inputs,
-            shards=shards,
-            counts=_counts(shards),
-            skipped=tuple(str(problem) for problem in self.problems),
-            alignment_cost=self.costs,
-        )
-        write_manifest(self.out_dir, manifest)
-        self._summarise(manifest)
-        return manifest
-
-    def _clips(self) -> Iterator[tuple[str, ClipSource]]:
-        for speaker in SPEAKERS:
-            for utterance in sorted(self.plan.clips[speaker]):
-                yield speaker, self.plan.clips[speaker][utterance]
-
-    def _inputs_digest(self) -> str:
-        """Digest of what goes in: content and labels of every clip."""
-        rows = [
-            (speaker, clip.utterance, clip.speaker, clip.emotion, clip.sentence, self.plan.split_of(clip))
-            for speaker, clip in self._clips()
-        ]
-        text = json.dumps([rows, sorted((*name, key) for name, key in self.keys.items())])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._write_records(statistics, checker, without=errors.keys(), inputs=inputs)
 
     def _up_to_date(self, inputs: str) -> Manifest | None:
         """The manifest in place, if it is whole and of these clips and settings."""
@@ -162,38 +136,43 @@ class _Preparation:
             manifest = read_manifest(self.out_dir)
             for shard in manifest.shards:
                 check_shard(self.out_dir, shard)
+            check_files(self.out_dir, manifest)
         except RecordError:
             return None
         same = (manifest.fingerprint, manifest.inputs) == (self.config.fingerprint, inputs)
-        whole = (self.out_dir / STATISTICS_NAME).is_file() and (self.skip_bad or not manifest.skipped)
+        whole = (self.out_dir / HTML_NAME).is_file() and (self.skip_bad or not manifest.skipped)
         return manifest if same and whole else None
 
     def _compute_features(self) -> None:
-        """Fill the cache; clips that cannot be used leave the plan, and are all known at the end."""
-        everything = list(self._clips())
-        for cache in self.cache.values():
-            cache.remove_unfinished()
-        looked_at = self._bar("in place", everything)
-        missing = [(s, c) for s, c in looked_at if not self.cache[s].is_whole(c, self._key(s, c))]
-        self._note(f"features: {len(everything) - len(missing)} clips in place, {len(missing)} to compute")
+        """Store the features of every clip; those that cannot be used leave the plan, and are all known at the end."""
+        takes = self.stored.takes()
+        missing = self.stored.missing(self._bar("in place", takes))
+        self._note(f"features: {len(takes) - len(missing)} clips in place, {len(missing)} to compute")
         if missing and self.config.face.vgg_weights == "untrained":
             self._note("features: VGG-19 has untrained (He-initialised) weights, as face.vgg_weights asks")
         outcomes = self.workforce.outcomes([ClipTask(clip, self.config) for _, clip in missing])
         failed: dict[int, AvscError] = {}
         for number, outcome in self._bar("features", outcomes, total=len(missing)):
-            speaker, clip = missing[number]
             if isinstance(outcome, AvscError):
                 failed[number] = outcome
             else:
-                self.cache[speaker].save(clip, self._key(speaker, clip), outcome)
+                self.stored.save(missing[number], outcome)
         for number in sorted(failed):
-            speaker, clip = missing[number]
-            self.problems.append(failed[number])
-            del self.plan.clips[speaker][clip.utterance]
+            self._leave_out(missing[number], failed[number])
+
+    def _leave_out(self, take: Take, error: AvscError) -> None:
+        self.problems.append(error)
+        self.clip_checks.append(unusable_clip(take, error))
+        self.stored.leave_out(take)
+
+    def _check_clips(self) -> None:
+        fps = self.config.time.video_fps
+        self.clip_checks += [clip_check(self.stored, take, fps=fps) for take in self.stored.takes()]
 
     def _check_training_pairs(self) -> None:
         splits = [self.plan.split_of(self.plan.clips["source"][utterance]) for utterance in self.plan.pairs]
         if "train" not in splits:
+            self._write_report()
             self._end_on_problems()
             raise RecordError(
                 f"{self.out_dir}: none of the {len(splits)} pairs is in the training split. "
@@ -204,20 +183,28 @@ class _Preparation:
 
     def _fit_statistics(self) -> Statistics:
         """Mean and deviation of each speaker, from training sentences only."""
-        training = [(s, c) for s, c in self._clips() if self.plan.split_of(c) == "train"]
+        training = [(s, c) for s, c in self.stored.takes() if self.plan.split_of(c) == "train"]
         fitter = StatisticsFitter()
         for speaker, clip in self._bar("statistics", training):
-            features = self._load(speaker, clip, pictures=False)
+            features = self.stored.load(speaker, clip)
             fitter.add(speaker, mel=features.mel, vgg=features.vgg, keypoints=features.keypoints)
         return fitter.finish()
 
-    def _check_pairs(self, statistics: Statistics) -> None:
-        """Align every pair once, to know before anything is written which are none."""
-        for utterance in self._bar("alignment", self.plan.pairs):
-            try:
-                self.costs[utterance] = round(self._align(utterance, statistics).cost, 5)
-            except AlignmentError as error:
-                self.problems.append(error)
+    def _check_pairs(self, checker: PairChecker) -> dict[str, AlignmentError]:
+        """Compare and align every pair, to know before anything is written which are none."""
+        self.pair_checks, errors = checker.check(self._bar)
+        self.problems += errors.values()
+        return errors
+
+    def _write_report(self) -> None:
+        verdicts = judge(self.clip_checks, self.pair_checks, self.config.doctor)
+        counts = {"pairs": len(self.pair_checks), "clips": len(self.clip_checks)}
+        write_report(self.out_dir, self.clip_checks, self.pair_checks, verdicts, config=self.config, counts=counts)
+        levels = [verdict.level for verdict in verdicts]
+        self._note(
+            f"{self.out_dir / HTML_NAME}: {levels.count('ok')} takes or pairs are well, "
+            f"{levels.count('look')} to look at, {levels.count('record_again')} to record again"
+        )
 
     def _end_on_problems(self) -> None:
         """Raise what was found, or say what is left out."""
@@ -228,54 +215,57 @@ class _Preparation:
                 self._note(f"left out: {problem}")
             return
         first, more = self.problems[0], len(self.problems) - 1
-        others = f" So it is with {more} more." if more else ""
+        others = f" So it is with {more} more: {self.out_dir / HTML_NAME} names them." if more else ""
         raise type(first)(f"{first}{others} --skip-bad leaves such clips and pairs out.")
 
-    def _write_pairs(self, statistics: Statistics) -> list[Shard]:
+    def _write_records(
+        self, statistics: Statistics, checker: PairChecker, *, without: Iterable[str], inputs: str
+    ) -> Manifest:
+        (self.out_dir / MANIFEST_NAME).unlink(missing_ok=True)
+        statistics.save(self.out_dir / STATISTICS_NAME)
+        shards = (*self._write_pairs(checker, without=set(without)), *self._write_clips())
+        remove_stale(self.out_dir, shards)
+        save_config(self.config, self.out_dir / CONFIG_NAME)
+        manifest = Manifest(
+            fingerprint=self.config.fingerprint,
+            settings=self.config.record_settings,
+            inputs=inputs,
+            shards=shards,
+            counts=count_records(shards),
+            skipped=tuple(str(problem) for problem in self.problems),
+            alignment_cost={c.utterance: round(c.cost, 5) for c in self.pair_checks if c.cost and not c.error},
+        )
+        write_manifest(self.out_dir, manifest)
+        self._summarise(manifest)
+        return manifest
+
+    def _write_pairs(self, checker: PairChecker, *, without: set[str]) -> list[Shard]:
         with ExitStack() as stack:
             writers = {
-                split: stack.enter_context(ShardWriter(self.out_dir, pair_shard_name(split), PAIR, config=self.config))
+                split: stack.enter_context(ShardWriter(self.out_dir, pair_stem(split), PAIR, config=self.config))
                 for split in SPLITS
             }
-            for utterance in self._bar("pairs", sorted(self.costs)):
-                clip, pair = self.plan.clips["source"][utterance], self._align(utterance, statistics)
+            for utterance in self._bar("pairs", [name for name in self.plan.pairs if name not in without]):
+                clip, pair = self.plan.clips["source"][utterance], checker.align(utterance)
                 split = self.plan.split_of(clip)
-                writers[split].write(
-                    {**_labels(clip, split), **pair_values(pair)}, video_frames=len(pair.source_facial)
-                )
-            return [writer.finish() for writer in writers.values()]
-
-    def _align(self, utterance: str, statistics: Statistics) -> AlignedPair:
-        source, target = (self.plan.clips[speaker][utterance] for speaker in SPEAKERS)
-        return align_pair(
-            self._load("source", source, pictures=False),
-            self._load("target", target, pictures=False),
-            statistics,
-            alignment=self.config.alignment,
-            timebase=self.timebase,
-            name=f"{source.video} and {target.video}",
-        )
+                values = {**labels(clip, split), **pair_values(pair)}
+                writers[split].write(values, video_frames=len(pair.source_facial))
+            return [shard for writer in writers.values() for shard in writer.finish()]
 
     def _write_clips(self) -> list[Shard]:
         with ExitStack() as stack:
             writers = {
                 (speaker, split): stack.enter_context(
-                    ShardWriter(self.out_dir, clip_shard_name(speaker, split), CLIP, config=self.config)
+                    ShardWriter(self.out_dir, clip_stem(speaker, split), CLIP, config=self.config)
                 )
                 for speaker in SPEAKERS
                 for split in SPLITS
             }
-            for speaker, clip in self._bar("clips", list(self._clips())):
-                split, features = self.plan.split_of(clip), self._load(speaker, clip)
-                values = {**_labels(clip, split), "speaker": clip.speaker or speaker, **clip_values(features)}
+            for speaker, clip in self._bar("clips", self.stored.takes()):
+                split, features = self.plan.split_of(clip), self.stored.load(speaker, clip, pictures=True)
+                values = {**labels(clip, split), "speaker": clip.speaker or speaker, **clip_values(features)}
                 writers[speaker, split].write(values, video_frames=features.n_frames)
-            return [writer.finish() for writer in writers.values()]
-
-    def _key(self, speaker: str, clip: ClipSource) -> str:
-        return self.keys[speaker, clip.utterance]
-
-    def _load(self, speaker: str, clip: ClipSource, *, pictures: bool = True) -> ClipFeatures:
-        return self.cache[speaker].load(clip, self._key(speaker, clip), pictures=pictures)
+            return [shard for writer in writers.values() for shard in writer.finish()]
 
     def _note(self, text: str) -> None:
         if self.progress:
@@ -289,7 +279,7 @@ class _Preparation:
 
     def _summarise(self, manifest: Manifest) -> None:
         paired = set(self.plan.pairs)
-        alone = sum(clip.utterance not in paired for _, clip in self._clips())
+        alone = sum(clip.utterance not in paired for _, clip in self.stored.takes())
         self._note(f"{self.out_dir}: {_counts_text(manifest.counts)}")
         if alone:
             self._note(f"{alone} clips have no partner: they are in their speaker's records, and in no pair")
@@ -311,15 +301,11 @@ def pair_values(pair: AlignedPair) -> dict[str, Any]:
 
 def clip_values(features: ClipFeatures) -> dict[str, Any]:
     """The features of a clip as schema.CLIP stores them, without its labels."""
-    return {name: getattr(features, name) for name in ("mel", "keypoints", "vgg", "frames", "waveform")}
-
-
-def _labels(clip: ClipSource, split: str) -> dict[str, str]:
-    return {"utterance": clip.utterance, "emotion": clip.emotion, "sentence": clip.sentence, "split": split}
-
-
-def _counts(shards: Iterable[Shard]) -> dict[str, int]:
-    return {Path(shard.name).stem: len(shard.utterances) for shard in shards}
+    values = {name: getattr(features, name) for name in ("mel", "keypoints", "vgg", "frames", "waveform")}
+    crop = features.crop
+    if crop is None:
+        raise ValueError("features of a clip that was read have its crop path")
+    return {**values, "crop_centres": crop.centres, "crop_side": crop.side, "frame_size": crop.frame_size}
 
 
 def _counts_text(counts: dict[str, int]) -> str:

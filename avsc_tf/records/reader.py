@@ -22,20 +22,27 @@ from avsc_tf.media.clips import SPLITS
 from avsc_tf.records.manifest import (
     STATISTICS_NAME,
     Manifest,
+    check_files,
     check_fingerprint,
     check_shard,
+    read_frame,
     read_manifest,
 )
+from avsc_tf.records.tfrecord import data_of, feature_spans
 from avsc_tf.records.writer import schema_symbols
 from avsc_tf.schema import CLIP, PAIR, SPEAKERS, Feature
 
 
-def clip_shard_name(speaker: str, split: str) -> str:
-    return f"{speaker}-{split}.tfrecord"
+def clip_stem(speaker: str, split: str) -> str:
+    """What the shards of a speaker's clips are called before their number."""
+    if speaker not in SPEAKERS or split not in SPLITS:
+        raise ValueError(f"speaker {speaker!r}, split {split!r}; known are {SPEAKERS} and {SPLITS}")
+    return f"{speaker}-{split}"
 
 
-def pair_shard_name(split: str) -> str:
-    return f"pairs-{split}.tfrecord"
+def pair_stem(split: str) -> str:
+    """What the shards of a split's pairs are called before their number."""
+    return f"pairs-{split}"
 
 
 def open_records(folder: str | Path, config: Config, *, deep: bool = False) -> Records:
@@ -44,7 +51,7 @@ def open_records(folder: str | Path, config: Config, *, deep: bool = False) -> R
     Args:
         folder: made by `records.prepare`.
         config: must agree with the records' own in every setting that decides their bytes.
-        deep: also compare the sha256 of every byte.
+        deep: also compare the sha256 of every shard; without it a record is checked when it is first read.
 
     Raises:
         RecordError: unfinished, damaged, or made with other settings (each one named).
@@ -56,8 +63,7 @@ def open_records(folder: str | Path, config: Config, *, deep: bool = False) -> R
     check_fingerprint(folder, manifest, config)
     for shard in manifest.shards:
         check_shard(folder, shard, deep=deep)
-    if not (folder / STATISTICS_NAME).is_file():
-        raise RecordError(f"{folder / STATISTICS_NAME}: missing from the records folder. Run tools/prepare.py again.")
+    check_files(folder, manifest)
     return Records(folder, config, manifest)
 
 
@@ -75,67 +81,76 @@ class Records:
         return Statistics.load(self.folder / STATISTICS_NAME)
 
     def n_pairs(self, split: str) -> int:
-        return len(self.manifest.shard(pair_shard_name(split)).utterances)
+        return len(self.manifest.video_frames_of(pair_stem(split)))
 
     def n_clips(self, speaker: str, split: str) -> int:
-        return len(self.manifest.shard(clip_shard_name(speaker, split)).utterances)
+        return len(self.manifest.video_frames_of(clip_stem(speaker, split)))
 
     def pairs(self, split: str, *, only: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Aligned pairs of `split` as dictionaries of schema.PAIR (or the features named in `only`), standardised."""
-        return self._examples(self._path(pair_shard_name(split)), PAIR, only)
+        return self._examples(pair_stem(split), PAIR, only)
 
     def clips(self, speaker: str, split: str, *, only: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Clips of `speaker` ("source" or "target") in `split` as dictionaries of schema.CLIP, not standardised.
 
         `frames` stay PNG bytes: `decode_frames` makes pictures of them.
         """
-        return self._examples(self._path(self._clip_name(speaker, split)), CLIP, only)
+        return self._examples(clip_stem(speaker, split), CLIP, only)
 
     def pair_dataset(self, split: str, *, only: Sequence[str] | None = None) -> Any:
-        """tf.data of one dictionary of tensors a pair, in the order of the file."""
-        return self._dataset(self._path(pair_shard_name(split)), PAIR, only)
+        """tf.data of one dictionary of tensors a pair, in the order of the files."""
+        return self._dataset(pair_stem(split), PAIR, only)
 
     def clip_dataset(self, speaker: str, split: str, *, only: Sequence[str] | None = None) -> Any:
-        """tf.data of one dictionary of tensors a clip, in the order of the file; `frames` is [video] of PNG strings."""
-        return self._dataset(self._path(self._clip_name(speaker, split)), CLIP, only)
+        """tf.data of one dictionary of tensors a clip, in the order of the files; `frames` is [video] of PNGs."""
+        return self._dataset(clip_stem(speaker, split), CLIP, only)
 
-    def _clip_name(self, speaker: str, split: str) -> str:
-        if speaker not in SPEAKERS or split not in SPLITS:
-            raise ValueError(f"speaker {speaker!r}, split {split!r}; known are {SPEAKERS} and {SPLITS}")
-        return clip_shard_name(speaker, split)
+    def _examples(self, stem: str, schema: Sequence[Feature], only: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+        chosen, symbols = choose(schema, only), schema_symbols(self.config)
+        for shard in self.manifest.shards_of(stem):
+            for k in range(len(shard.utterances)):
+                yield decode_example(data_of(read_frame(self.folder, shard, k)), chosen, symbols)
 
-    def _path(self, name: str) -> Path:
-        return self.folder / self.manifest.shard(name).name
-
-    def _examples(self, path: Path, schema: Sequence[Feature], only: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-        chosen, symbols = _choose(schema, only), schema_symbols(self.config)
-        for serialized in _serialized(path):
-            yield decode_example(serialized, chosen, symbols)
-
-    def _dataset(self, path: Path, schema: Sequence[Feature], only: Sequence[str] | None) -> Any:
+    def _dataset(self, stem: str, schema: Sequence[Feature], only: Sequence[str] | None) -> Any:
         import tensorflow as tf
 
-        chosen, symbols = _choose(schema, only), schema_symbols(self.config)
-        return tf.data.TFRecordDataset(str(path)).map(
+        chosen, symbols = choose(schema, only), schema_symbols(self.config)
+        names = [str(self.folder / shard.name) for shard in self.manifest.shards_of(stem)]
+        return tf.data.TFRecordDataset(names).map(
             lambda serialized: parse_example(serialized, chosen, symbols), num_parallel_calls=tf.data.AUTOTUNE
         )
 
 
-def decode_example(serialized: bytes, schema: Iterable[Feature], symbols: Mapping[str, int]) -> dict[str, Any]:
+def decode_example(
+    serialized: bytes | memoryview, schema: Iterable[Feature], symbols: Mapping[str, int]
+) -> dict[str, Any]:
     """Inverse of `writer.encode_example` for the features in `schema`: text, read-only arrays, lists of bytes."""
-    import tensorflow as tf
+    schema = tuple(schema)
+    spans = spans_of(serialized, schema)
+    return {
+        f.name: decode_feature([bytes(serialized[a : a + n]) for a, n in spans[f.name]], f, symbols) for f in schema
+    }
 
-    stored = tf.train.Example.FromString(serialized).features.feature
-    return {feature.name: _decode(stored[feature.name].bytes_list.value, feature, symbols) for feature in schema}
+
+def spans_of(serialized: bytes | memoryview, schema: Iterable[Feature]) -> dict[str, np.ndarray]:
+    """`tfrecord.feature_spans` of the features in `schema`. Raises RecordError where one is not stored."""
+    spans = feature_spans(serialized)
+    for feature in schema:
+        if feature.name not in spans:
+            raise RecordError(
+                f"a record holds no {feature.name!r}, only {', '.join(spans)}. Prepare the records again."
+            )
+    return {feature.name: spans[feature.name] for feature in schema}
 
 
-def _decode(data: Sequence[bytes], feature: Feature, symbols: Mapping[str, int]) -> Any:
+def decode_feature(data: Sequence[bytes], feature: Feature, symbols: Mapping[str, int]) -> Any:
+    """The stored values of one feature; an array may also be some rows of the stored one."""
     if feature.dtype == "str":
         return data[0].decode()
     if feature.dtype == "bytes":
         return list(data)
     array = np.frombuffer(data[0], np.dtype(feature.dtype).newbyteorder("<"))
-    return array.astype(feature.dtype, copy=False).reshape(_numeric_shape(feature, symbols))
+    return array.astype(feature.dtype, copy=False).reshape(numeric_shape(feature, symbols))
 
 
 def parse_example(serialized: Any, schema: Iterable[Feature], symbols: Mapping[str, int]) -> dict[str, Any]:
@@ -152,7 +167,7 @@ def parse_example(serialized: Any, schema: Iterable[Feature], symbols: Mapping[s
         if feature.dtype == "bytes":
             value = tf.sparse.to_dense(value)
         elif feature.dtype != "str":
-            value = tf.reshape(tf.io.decode_raw(value, feature.dtype), _numeric_shape(feature, symbols))
+            value = tf.reshape(tf.io.decode_raw(value, feature.dtype), numeric_shape(feature, symbols))
         values[feature.name] = value
     return values
 
@@ -168,16 +183,8 @@ def decode_frames(frames: Sequence[bytes]) -> np.ndarray:
     return np.stack(images)[..., ::-1]
 
 
-def _serialized(path: Path) -> Iterator[bytes]:
-    import tensorflow as tf
-
-    try:
-        yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    except tf.errors.DataLossError as error:
-        raise RecordError(f"{path}: damaged ({error.message}). Run tools/prepare.py again.") from error
-
-
-def _choose(schema: Sequence[Feature], only: Sequence[str] | None) -> tuple[Feature, ...]:
+def choose(schema: Sequence[Feature], only: Sequence[str] | None) -> tuple[Feature, ...]:
+    """The features of `schema` named in `only`, or all of them."""
     if only is None:
         return tuple(schema)
     unknown = set(only) - {feature.name for feature in schema}
@@ -186,6 +193,6 @@ def _choose(schema: Sequence[Feature], only: Sequence[str] | None) -> tuple[Feat
     return tuple(feature for feature in schema if feature.name in only)
 
 
-def _numeric_shape(feature: Feature, symbols: Mapping[str, int]) -> list[int]:
+def numeric_shape(feature: Feature, symbols: Mapping[str, int]) -> list[int]:
     """Shape for a reshape: the one length that the settings do not decide is -1."""
     return [size if isinstance(size, int) else symbols.get(size, -1) for size in feature.shape]

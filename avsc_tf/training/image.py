@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from avsc_tf.config import Config
+from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.datasets.faces import batches_per_epoch, frames
 from avsc_tf.errors import RecordError
 from avsc_tf.models.image_discriminator import build_image_discriminator
@@ -49,9 +50,9 @@ def train_image(
         held_out = frames(records, "test", config, epoch=0, seed=config.seed)
     except RecordError:  # fewer held-out frames than a batch: train without scores
         held_out = None
-    inputs, images, _ = next(
-        iter(frames(records, "train", config, epoch=0, seed=config.seed) if held_out is None else held_out)
-    )
+    shown = frames(records, "train", config, epoch=0, seed=config.seed) if held_out is None else held_out
+    with named_read_errors():
+        inputs, images, _ = next(iter(shown))
     few = {name: value[:PREVIEW_FACES].numpy() for name, value in inputs.items()}
     history = supervised.fit(
         gan,

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from avsc_tf.config import Config
+from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.errors import RecordError
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, LOG_DIR_NAME, history_path, network_dir, weights_path
 from avsc_tf.training.callbacks import Preview, ProgressBar, TensorBoardLog, write_history
@@ -70,7 +71,7 @@ def fit(
 
     Raises:
         ConfigError: the folder holds another or an unfinished training.
-        RecordError: an epoch's dataset ends early.
+        RecordError: an epoch's dataset ends early, or meets a damaged record.
     """
     delivered = model if deliver is None else deliver
     claim = claim_folder(run, network, config, resume=resume)
@@ -85,7 +86,7 @@ def fit(
     bar = ProgressBar(network, epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
     written_at = time.monotonic()
     try:
-        with TensorBoardLog(folder / LOG_DIR_NAME, preview) as log:
+        with named_read_errors(), TensorBoardLog(folder / LOG_DIR_NAME, preview) as log:
             for epoch in range(first_epoch, epochs):
                 row = _train_epoch(model, step, make_dataset(epoch), epoch, steps_per_epoch, bar)
                 with averaged_weights(model):

@@ -18,16 +18,15 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.waveform import (
-    CropSampler,
+from avsc_tf.datasets.recordings import (
     Recording,
-    as_dataset,
     find_recordings,
     is_held_out,
     read_recordings,
     recordings_of_records,
     with_side_information,
 )
+from avsc_tf.datasets.waveform import CropSampler, as_dataset
 from avsc_tf.errors import ConfigError
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
 from avsc_tf.models.wavenet import WaveNet, build_wavenet

@@ -8,7 +8,8 @@ import pytest
 
 from avsc_tf.config import load_config
 from avsc_tf.conversion.sampler import WaveNetSampler
-from avsc_tf.datasets.waveform import Recording, crop_inputs, resample_for_wavenet, with_side_information
+from avsc_tf.datasets.recordings import Recording, resample_for_wavenet, with_side_information
+from avsc_tf.datasets.waveform import crop_inputs
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.models.wavenet import build_wavenet

@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
 from avsc_tf.datasets.faces import batches_per_epoch, box_mask, frames, mouth_boxes
 from avsc_tf.errors import RecordError
-from avsc_tf.features.clip import encode_frames
-from avsc_tf.features.statistics import Statistics
 
 LENGTHS = (7, 5)
-SIZE_PX, CROP_PX, N_MELS, N_VGG = 16, 64, 3, 4
-OVERRIDES = [f"acoustic.n_mels={N_MELS}", f"face.n_vgg={N_VGG}", f"face.crop_px={CROP_PX}"]
-OVERRIDES += [f"image.size_px={SIZE_PX}", "image.batch_size=5"]
-MEL_MEAN, MEL_STD = 2.0, 4.0
-
-
-@dataclass(eq=False)
-class NumberedRecords:
-    """In place of an opened folder: mel, VGG and grey level of frame k of the corpus all say k."""
-
-    config: Config
-    folder: Path = Path("numbered")
-
-    @property
-    def manifest(self):
-        return SimpleNamespace(shard=lambda name: SimpleNamespace(video_frames=LENGTHS))
-
-    @property
-    def statistics(self) -> Statistics:
-        mel = (np.full(N_MELS, MEL_MEAN, np.float32), np.full(N_MELS, MEL_STD, np.float32))
-        plain = [(np.zeros(n, np.float32), np.ones(n, np.float32)) for n in (N_VGG, 140)]
-        target = {"mel": mel, "vgg": plain[0], "keypoints": plain[1]}
-        unused = {name: (pair[0] + 99, pair[1]) for name, pair in target.items()}
-        return Statistics({"source": unused, "target": target})
-
-    def clips(self, speaker: str, split: str, *, only=None):
-        assert speaker == "target"
-        first = 0
-        for n in LENGTHS:
-            number = first + np.arange(n)
-            first += n
-            keypoints = np.full((n, 70, 2), 5.0, np.float32)
-            keypoints[:, 48], keypoints[:, 54] = (16, 32), (48, 40)  # the lips' corners, crop pixels
-            keypoints[:, 49:54] = keypoints[:, 55:68] = (32, 36)
-            pictures = (
-                np.zeros((n, SIZE_PX, SIZE_PX, 3), np.uint8) + (10 * number).astype(np.uint8)[:, None, None, None]
-            )
-            yield {
-                "mel": np.repeat(number, 8)[:, None] * np.ones((1, N_MELS), np.float32),
-                "vgg": number[:, None] * np.ones((1, N_VGG), np.float16),
-                "keypoints": keypoints,
-                "frames": encode_frames(pictures, size_px=SIZE_PX),
-            }
+SIZE_PX, N_MELS, N_VGG = 16, 3, 4
 
 
 @pytest.fixture(scope="module")
-def records(root) -> NumberedRecords:
-    return NumberedRecords(load_config(root / "configs" / "demo.yaml", OVERRIDES))
+def records(make_records):
+    found = make_records(LENGTHS)
+    assert len(found.manifest.shards_of("target-train")) == 2
+    return found
 
 
 def numbers_of(batches: list) -> list[int]:
@@ -124,10 +77,11 @@ def test_box_stays_inside_the_picture():
 
 
 def test_box_of_no_width_masks_nothing():
-    assert float(np.sum(box_mask(np.array([4.0, 4.0, 4.0, 9.0], np.float32), 16))) == 0
+    boxes = np.array([[4, 4, 4, 9], [0, 2, 3, 4]], np.float32)
+    assert np.sum(box_mask(boxes, 16), axis=(1, 2, 3)).tolist() == [0, 6]
 
 
-def test_too_few_frames_are_said(records, root):
-    config = load_config(root / "configs" / "demo.yaml", [*OVERRIDES, "image.batch_size=13"])
-    with pytest.raises(RecordError, match=r"numbered: 12 target frames in split 'test', image.batch_size is 13"):
-        frames(records, "test", config, epoch=0, seed=0)
+def test_too_few_frames_are_said(records, with_settings):
+    config = with_settings("image.batch_size=13")
+    with pytest.raises(RecordError, match=r"12 target frames in split 'train', image.batch_size is 13"):
+        frames(records, "train", config, epoch=0, seed=0)

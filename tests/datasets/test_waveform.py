@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from avsc_tf.config import load_config
+from avsc_tf.datasets import recordings as r
 from avsc_tf.datasets import waveform as w
 from avsc_tf.errors import MediaError
 from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
@@ -28,7 +29,7 @@ def recording(config, rng):
     n_video = 7
     voicing = np.ones(8 * n_video, np.float32)
     voicing[:11] = 0
-    return w.Recording(
+    return r.Recording(
         name="noise",
         waveform=rng.uniform(-0.5, 0.5, 640 * n_video).astype(np.float32),
         mel=rng.normal(-4, 2, (8 * n_video, 80)).astype(np.float32),
@@ -137,10 +138,10 @@ def test_files_are_found_read_and_kept(config, tmp_path, rng):
     for i, name in enumerate(["a_one.wav", "below/b_two.flac"]):
         soundfile.write(folder / name, 0.1 * rng.normal(size=48000 + 500 * i), 48000)
     np.savetxt(folder / "a_one.f0.txt", np.full(200, 123.0))
-    paths = w.find_recordings([folder])
+    paths = r.find_recordings([folder])
     assert [path.name for path in paths] == ["a_one.wav", "b_two.flac"]
-    first = w.read_recordings(paths, config, cache=tmp_path / "cache.npz")
-    second = w.read_recordings(paths, config, cache=tmp_path / "cache.npz")
+    first = r.read_recordings(paths, config, cache=tmp_path / "cache.npz")
+    second = r.read_recordings(paths, config, cache=tmp_path / "cache.npz")
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.waveform, b.waveform)
         np.testing.assert_array_equal(a.mel, b.mel)
@@ -150,6 +151,6 @@ def test_files_are_found_read_and_kept(config, tmp_path, rng):
 
 def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(MediaError, match="no such folder"):
-        w.find_recordings([tmp_path / "none"])
+        r.find_recordings([tmp_path / "none"])
     with pytest.raises(MediaError, match="holds no recordings"):
-        w.find_recordings([tmp_path])
+        r.find_recordings([tmp_path])

@@ -43,14 +43,14 @@ def tiny_records(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) 
     shards = []
     for split, chosen in SPLITS.items():
         for speaker in SPEAKERS:
-            with ShardWriter(folder, f"{speaker}-{split}.tfrecord", CLIP, config=tiny_config) as writer:
+            with ShardWriter(folder, f"{speaker}-{split}", CLIP, config=tiny_config) as writer:
                 for i in chosen:
                     writer.write({**_labels(i, split), **clips[speaker][i]}, video_frames=N_FRAMES[i])
-                shards.append(writer.finish())
-        with ShardWriter(folder, f"pairs-{split}.tfrecord", PAIR, config=tiny_config) as writer:
+                shards += writer.finish()
+        with ShardWriter(folder, f"pairs-{split}", PAIR, config=tiny_config) as writer:
             for i in chosen:
                 writer.write(_pair(rng, i, split, clips, statistics), video_frames=N_FRAMES[i])
-            shards.append(writer.finish())
+            shards += writer.finish()
     counts = {shard.name: len(shard.utterances) for shard in shards}
     write_manifest(
         folder, Manifest(tiny_config.fingerprint, tiny_config.record_settings, "made by a test", tuple(shards), counts)

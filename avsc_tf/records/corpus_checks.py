@@ -1,0 +1,129 @@
+"""Every take and every pair looked at before anything is written: what the corpus report shows, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from avsc_tf.alignment.matching import ClipDescriptor, Cohort, PairMatch, describe, judge_corpus, match_pair
+from avsc_tf.alignment.pairs import AlignedPair, align_pair
+from avsc_tf.config import Config
+from avsc_tf.errors import AlignmentError, AvscError
+from avsc_tf.features.statistics import Statistics
+from avsc_tf.media.clips import ClipSource
+from avsc_tf.records.doctor import ClipCheck, PairCheck, thinned
+from avsc_tf.records.stored_clips import StoredClips, Take, labels
+from avsc_tf.schema import SPEAKERS
+from avsc_tf.timebase import Timebase
+
+Bar = Callable[[str, Iterable[str]], Iterable[str]]
+
+
+def clip_check(stored: StoredClips, take: Take, *, fps: int) -> ClipCheck:
+    """Measures of a take whose features are stored."""
+    speaker, clip = take
+    crop, measures = stored.measures(speaker, clip)
+    synchrony = measures.synchrony
+    return ClipCheck(
+        speaker,
+        clip.utterance,
+        clip.video.name,
+        seconds=len(crop.centres) / fps,
+        n_frames=len(crop.centres),
+        face_share=measures.face_share,
+        gaps=measures.gaps,
+        n_faces=measures.n_faces,
+        crop_centres=thinned(crop.centres),
+        crop_side=float(crop.side),
+        frame_size=(int(crop.frame_size[0]), int(crop.frame_size[1])),
+        sound=measures.sound,
+        sync_offset_seconds=synchrony.offset_seconds if synchrony else None,
+        sync_drift_ppm=synchrony.drift_ppm if synchrony else None,
+        sync_confidence=synchrony.confidence if synchrony else None,
+    )
+
+
+def unusable_clip(take: Take, error: AvscError) -> ClipCheck:
+    speaker, clip = take
+    return ClipCheck(speaker, clip.utterance, clip.video.name, error=str(error))
+
+
+class PairChecker:
+    """Compares the pairs of a corpus with each other and aligns them, one at a time."""
+
+    def __init__(self, stored: StoredClips, statistics: Statistics, config: Config):
+        self._stored = stored
+        self._statistics = statistics
+        self._config = config
+        self._timebase = Timebase.from_config(config.time)
+
+    def check(self, bar: Bar) -> tuple[list[PairCheck], dict[str, AlignmentError]]:
+        """Checks of all pairs of the plan, and the errors of those that are none, by utterance."""
+        matches = self._matches(bar)
+        checks, errors = [], {}
+        for utterance in bar("alignment", self._stored.plan.pairs):
+            try:
+                pair = self.align(utterance, match=matches[utterance])
+            except AlignmentError as error:
+                errors[utterance] = error
+                checks.append(self._pair_check(utterance, matches[utterance], error=str(error)))
+            else:
+                checks.append(self._pair_check(utterance, matches[utterance], pair=pair))
+        return checks, errors
+
+    def align(self, utterance: str, *, match: PairMatch | None = None) -> AlignedPair:
+        """Raises AlignmentError."""
+        source, target = self._stored.pair(utterance)
+        return align_pair(
+            self._stored.load("source", source),
+            self._stored.load("target", target),
+            self._statistics,
+            alignment=self._config.alignment,
+            timebase=self._timebase,
+            name=f"{source.video} and {target.video}",
+            match=match,
+        )
+
+    def _matches(self, bar: Bar) -> Mapping[str, PairMatch]:
+        """Each pair beside other sentences. Descriptors are made twice, so that only the cohorts stay in memory."""
+        plan = self._stored.plan
+        cohorts = {speaker: Cohort() for speaker in SPEAKERS}
+        for speaker in SPEAKERS:
+            for utterance in bar("describing", sorted(plan.clips[speaker])):
+                cohorts[speaker].add(self._describe(speaker, plan.clips[speaker][utterance]))
+        found = {}
+        for utterance in bar("comparing", plan.pairs):
+            source, target = self._stored.pair(utterance)
+            found[utterance] = match_pair(
+                self._describe("source", source),
+                self._describe("target", target),
+                sources=cohorts["source"],
+                targets=cohorts["target"],
+                cohort=self._config.alignment.cohort,
+            )
+        return judge_corpus(found)
+
+    def _describe(self, speaker: str, clip: ClipSource) -> ClipDescriptor:
+        return describe(
+            self._stored.mel(speaker, clip),
+            self._statistics,
+            speaker,
+            name=clip.utterance,
+            sentence=clip.sentence,
+            timebase=self._timebase,
+        )
+
+    def _pair_check(
+        self, utterance: str, match: PairMatch, *, pair: AlignedPair | None = None, error: str | None = None
+    ) -> PairCheck:
+        source, _ = self._stored.pair(utterance)
+        compared = match.verdict != "not compared"
+        return PairCheck(
+            **labels(source, self._stored.plan.split_of(source)),
+            duration_ratio=match.duration_ratio,
+            cost=pair.cost if pair else match.cost,
+            cohort_cost=match.cohort_cost if compared else None,
+            margin=-match.margin if compared else None,  # the report's grows with the match
+            is_pair=match.is_pair if compared else None,
+            path=pair.path if pair else None,
+            error=error,
+        )

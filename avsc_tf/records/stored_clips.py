@@ -1,0 +1,78 @@
+"""The clips of a plan and their stored features: what the stages after extraction read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from avsc_tf.config import Config
+from avsc_tf.features.clip import ClipFeatures, ClipMeasures, CropPath
+from avsc_tf.media.clips import ClipSource
+from avsc_tf.records.feature_cache import FeatureCache
+from avsc_tf.records.plan import Plan
+from avsc_tf.schema import SPEAKERS
+
+FEATURES_DIR_NAME = "features"
+Take = tuple[str, ClipSource]  # speaker of schema.SPEAKERS, clip
+
+
+class StoredClips:
+    """Clips by speaker, each with the key of its feature file; those that cannot be used leave the plan."""
+
+    def __init__(self, plan: Plan, folder: Path, config: Config):
+        self.plan = plan
+        self._caches = {s: FeatureCache(folder / FEATURES_DIR_NAME / s, config) for s in SPEAKERS}
+        self._keys: dict[tuple[str, str], str] = {}
+
+    def takes(self) -> list[Take]:
+        """All clips of the plan, in order."""
+        return [(s, self.plan.clips[s][name]) for s in SPEAKERS for name in sorted(self.plan.clips[s])]
+
+    def pair(self, utterance: str) -> tuple[ClipSource, ClipSource]:
+        return self.plan.clips["source"][utterance], self.plan.clips["target"][utterance]
+
+    def digest_files(self, takes: Iterable[Take]) -> str:
+        """Read every file once, to know it by its content; the digest of all contents and labels together."""
+        rows = []
+        for speaker, clip in takes:
+            key = self._caches[speaker].key(clip)
+            self._keys[speaker, clip.utterance] = key
+            rows.append(
+                [speaker, clip.utterance, clip.speaker, clip.emotion, clip.sentence, self.plan.split_of(clip), key]
+            )
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+    def missing(self, takes: Iterable[Take]) -> list[Take]:
+        """Those without a whole feature file; what a killed run left half-written is deleted."""
+        for cache in self._caches.values():
+            cache.remove_unfinished()
+        return [(s, c) for s, c in takes if not self._caches[s].is_whole(c, self._key(s, c))]
+
+    def save(self, take: Take, data: bytes) -> None:
+        speaker, clip = take
+        self._caches[speaker].save(clip, self._key(speaker, clip), data)
+
+    def leave_out(self, take: Take) -> None:
+        speaker, clip = take
+        del self.plan.clips[speaker][clip.utterance]
+
+    def load(self, speaker: str, clip: ClipSource, *, pictures: bool = False) -> ClipFeatures:
+        return self._caches[speaker].load(clip, self._key(speaker, clip), pictures=pictures)
+
+    def mel(self, speaker: str, clip: ClipSource) -> np.ndarray:
+        return self._caches[speaker].array(clip, self._key(speaker, clip), "mel")
+
+    def measures(self, speaker: str, clip: ClipSource) -> tuple[CropPath, ClipMeasures]:
+        return self._caches[speaker].measures(clip, self._key(speaker, clip))
+
+    def _key(self, speaker: str, clip: ClipSource) -> str:
+        return self._keys[speaker, clip.utterance]
+
+
+def labels(clip: ClipSource, split: str) -> dict[str, str]:
+    """schema.LABELS of a clip."""
+    return {"utterance": clip.utterance, "emotion": clip.emotion, "sentence": clip.sentence, "split": split}
