@@ -19,7 +19,7 @@ class MediaError(AvscError):
 
 
 class FaceError(AvscError):
-    """A frame shows no face, or more than one."""
+    """No face, or one that is lost for too long."""
 
 
 class AlignmentError(AvscError):

@@ -99,7 +99,7 @@ class Converter:
         """Features of a source clip, made as `prepare` makes them.
 
         Raises:
-            MediaError: the clip cannot be read. FaceError: a frame shows no face, or several.
+            MediaError: the clip cannot be read. FaceError: no face, or one that is lost for too long.
         """
         if self._extractor is None:
             self._extractor = ClipExtractor(self.config)

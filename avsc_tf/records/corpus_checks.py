@@ -1,4 +1,4 @@
-"""Every take and every pair looked at before anything is written: what the corpus report shows, and what is left out."""
+"""Every take and every pair looked at before anything is written: for the corpus report, and to leave out bad ones."""
 
 from __future__ import annotations
 

@@ -75,6 +75,9 @@ def numbered_clip(k: int, n: int, first: int, n_mels: int) -> dict[str, object]:
         "mel": (np.repeat(number, 8)[:, None] * np.ones((1, n_mels))).astype(np.float32),
         "keypoints": keypoints,
         "vgg": (number[:, None] * np.ones((1, N_VGG))).astype(np.float16),
+        "crop_centres": np.full((len(number), 2), 90.5, np.float32),
+        "crop_side": np.float32(123.5),
+        "frame_size": np.array([360, 288], np.int32),
         "frames": encode_frames(grey, size_px=SIZE_PX),
         "waveform": np.random.default_rng(k).integers(-9000, 9000, 1920 * n).astype(np.int16),
     }

@@ -176,7 +176,6 @@ def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_pa
         "blind": (without(clip, "video", tmp_path / "blind.mp4"), "no picture"),
         "cut": (truncated(clip, tmp_path / "cut.mp4"), "truncated"),
         "empty": (painted(clip, tmp_path / "empty.mp4", lambda frame: np.full_like(frame, 90)), "no face"),
-        "two": (painted(clip, tmp_path / "two.mp4", lambda frame: np.hstack([frame, frame])), "two faces"),
     }
     out = tmp_path / "out"
     done = convert(*(path for path, _ in bad.values()), clip, "--bundle", demo / "run", "--out", out)

@@ -145,7 +145,7 @@ def test_only_what_is_missing_is_computed(config, clips, work, monkeypatch):
         return original(self, clip)
 
     monkeypatch.setattr(ClipExtractor, "_read", compute)
-    before = (work / "pairs-test.tfrecord").read_bytes()
+    before = (work / "pairs-test-00000.tfrecord").read_bytes()
     (work / "manifest.json").unlink()
     damaged = next((work / "features" / "target").glob("swiz3n.*"))
     whole = damaged.read_bytes()
@@ -155,7 +155,7 @@ def test_only_what_is_missing_is_computed(config, clips, work, monkeypatch):
     assert [clip.utterance for clip in computed] == ["swiz3n"]
     assert damaged.read_bytes() == whole
     assert not list(work.rglob("*.part"))
-    assert (work / "pairs-test.tfrecord").read_bytes() == before  # the same features, to the bit
+    assert (work / "pairs-test-00000.tfrecord").read_bytes() == before  # the same features, to the bit
 
 
 def test_changed_clip_is_noticed(config, clips, work, tmp_path, monkeypatch):

@@ -41,6 +41,9 @@ def clip_example(config: Config, utterance: str, n: int) -> dict:
         "mel": rng.standard_normal((8 * n, config.acoustic.n_mels)).astype(np.float32),
         "keypoints": rng.standard_normal((n, 70, 2)).astype(np.float32),
         "vgg": rng.standard_normal((n, config.face.n_vgg)).astype(np.float16),
+        "crop_centres": rng.uniform(0, 300, (n, 2)).astype(np.float32),
+        "crop_side": np.float32(123.5),
+        "frame_size": np.array([360, 288], np.int32),
         "frames": encode_frames(crops, size_px=config.image.size_px),
         "waveform": rng.integers(-32768, 32768, 1920 * n).astype(np.int16),
     }
