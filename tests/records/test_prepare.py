@@ -144,12 +144,12 @@ def test_only_what_is_missing_is_computed(config, clips, work, monkeypatch):
         return original(self, clip)
 
     monkeypatch.setattr(ClipExtractor, "__call__", compute)
-    before = (work / "pairs-test.tfrecord").read_bytes()
+    before = (work / "pairs-test-00000.tfrecord").read_bytes()
     (work / "manifest.json").unlink()
     next((work / "features" / "target").glob("swiz3n.*")).write_bytes(b"cut short")
     prepare(config, clips / "source", clips / "target", work, progress=False)
     assert [clip.utterance for clip in computed] == ["swiz3n"]
-    assert (work / "pairs-test.tfrecord").read_bytes() == before  # the same features, to the bit
+    assert (work / "pairs-test-00000.tfrecord").read_bytes() == before  # the same features, to the bit
 
 
 def test_changed_clip_is_noticed(config, clips, work, tmp_path, monkeypatch):
