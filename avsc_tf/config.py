@@ -100,7 +100,7 @@ class RecordsConfig:
     """Files of a records folder, and how they are read; what the records say does not depend on it."""
 
     shard_mb: float  # MiB after which the next shard begins
-    memory_mb: int  # MiB of a split that training may hold decoded; a larger one is read from its shards batch by batch
+    memory_mb: float  # MiB of a split that training may hold decoded; a larger one is read batch by batch
 
 
 @dataclass(frozen=True)

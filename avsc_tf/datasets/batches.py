@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 
 from avsc_tf.errors import RecordError
 
-READERS = 2  # batches being read at the same time
+READERS = min(4, os.cpu_count() or 1)  # batches being read at the same time
 READ_AHEAD = 2  # further batches that wait for the training; together they bound the memory
 
 

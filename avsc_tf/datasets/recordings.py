@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,11 +164,15 @@ def recordings_of_records(
 ) -> Sequence[Recording]:
     """The target's clips of prepared records: a list where they fit into `records.memory_mb`, else read at each use."""
     clips = StreamedClips(records, split, config, estimator)
-    return list(clips) if clips.n_bytes <= config.records.memory_mb << 20 else clips
+    return list(clips) if clips.n_bytes <= config.records.memory_mb * 2**20 else clips
 
 
 class StreamedClips(Sequence[Recording]):
-    """The target's clips of a split, each made anew from its record whenever it is asked for."""
+    """The target's clips of a split, each made anew from its record whenever it is asked for.
+
+    Pitch and prediction filters cost most of the time and little memory: of the clips last asked for they are kept, as
+    many as fit into `records.memory_mb`. May be asked by several threads.
+    """
 
     NAMES = ("mel", "keypoints", "vgg", "waveform")
 
@@ -175,6 +181,9 @@ class StreamedClips(Sequence[Recording]):
         self._statistics = records.statistics
         self._config = config
         self._estimator = estimator
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, tuple[Pitch | None, Floats | None]] = OrderedDict()  # the last used at the end
+        self._kept_frames = 0
 
     def __len__(self) -> int:
         return len(self.video_frames)
@@ -202,4 +211,26 @@ class StreamedClips(Sequence[Recording]):
         facial = self._statistics.standardise("target", "facial", join_facial(clip["vgg"], clip["keypoints"]))
         waveform = resample_for_wavenet(clip["waveform"].astype(np.float32) / 32768.0, self._config)
         recording = Recording(self._rows.name(k), waveform, clip["mel"], facial)
-        return with_side_information([recording], self._config, self._estimator)[0]
+        return self._with_side_information(k, recording)
+
+    def _with_side_information(self, k: int, recording: Recording) -> Recording:
+        with self._lock:
+            if k in self._kept:
+                self._kept.move_to_end(k)
+                pitch, coefficients = self._kept[k]
+                return replace(recording, pitch=pitch, coefficients=coefficients)
+        (finished,) = with_side_information([recording], self._config, self._estimator)
+        self._keep(k, finished)
+        return finished
+
+    def _keep(self, k: int, recording: Recording) -> None:
+        """Keep the side information, and let go of what was not asked for the longest."""
+        a_frame = Timebase.from_config(self._config.time).mel_per_video * (self._config.wavenet.prediction_order + 2)
+        most_frames = self._config.records.memory_mb * 2**20 / (a_frame * np.dtype(np.float32).itemsize)
+        with self._lock:
+            if k not in self._kept:
+                self._kept[k] = (recording.pitch, recording.coefficients)
+                self._kept_frames += int(self.video_frames[k])
+            while self._kept_frames > most_frames:
+                oldest, _ = self._kept.popitem(last=False)
+                self._kept_frames -= int(self.video_frames[oldest])

@@ -34,14 +34,14 @@ class Rows(Protocol):
 
 
 @lru_cache(maxsize=2)
-def open_rows(records: Records, stem: str, features: tuple[Feature, ...], *, memory_mb: int) -> Rows:
+def open_rows(records: Records, stem: str, features: tuple[Feature, ...], *, memory_mb: float) -> Rows:
     """Hold the features of a split where they fit into `memory_mb`, else read them when they are asked for.
 
     Raises:
         RecordError: a record is damaged (of streamed ones, when it is read).
     """
     rows = StreamedRows(records, stem, features)
-    return HeldRows(rows) if decoded_bytes(records, stem, features) <= memory_mb << 20 else rows
+    return HeldRows(rows) if decoded_bytes(records, stem, features) <= memory_mb * 2**20 else rows
 
 
 def decoded_bytes(records: Records, stem: str, features: Sequence[Feature]) -> int:

@@ -79,26 +79,35 @@ def network_inputs(crops: np.ndarray, *, px: int, trained: bool) -> np.ndarray:
 
 
 def _fc1_model(face: FaceConfig, seed: int) -> Any:
-    """VGG-19 up to fc1 with its weights, computing in `vgg_dtype` without touching Keras' global policy."""
-    import keras
-
-    full = _vgg19(face)
-    trunk = keras.Model(full.input, full.get_layer("fc1").output)
+    """VGG-19 up to fc1 with its weights, stored and computed in `vgg_dtype` (0.25 GB in bfloat16)."""
+    model = _trunk(face)
     if face.vgg_weights == "untrained":
-        he_normal(trunk, seed)
-    if face.vgg_dtype == "float32":
-        return trunk
-    weights = trunk.get_weights()
+        he_normal(model, seed)
+        return model
+    full = _trained_vgg19(face)
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights(full.get_layer(layer.name).get_weights())
+    return model
+
+
+def _trunk(face: FaceConfig) -> Any:
+    """The layers of keras.applications.VGG19 up to fc1, of its names, without touching Keras' global policy."""
+    import keras
 
     def with_dtype(layer: Any) -> Any:
         return layer.__class__.from_config({**layer.get_config(), "dtype": face.vgg_dtype})
 
-    narrow = keras.models.clone_model(trunk, clone_function=with_dtype)
-    narrow.set_weights(weights)
-    return narrow
+    shape = (face.vgg_px, face.vgg_px, 3)
+    convolutions = keras.applications.VGG19(weights=None, include_top=False, input_shape=shape)
+    convolutions = keras.models.clone_model(convolutions, clone_function=with_dtype)
+    flat = keras.layers.Flatten(name="flatten", dtype=face.vgg_dtype)(convolutions.output)
+    fc1 = keras.layers.Dense(N_FC1, activation="relu", name="fc1", dtype=face.vgg_dtype, kernel_initializer="zeros")
+    return keras.Model(convolutions.input, fc1(flat))
 
 
-def _vgg19(face: FaceConfig) -> Any:
+def _trained_vgg19(face: FaceConfig) -> Any:
+    """The whole network in float32: weight files hold its top as well."""
     import keras
 
     shape = (face.vgg_px, face.vgg_px, 3)
@@ -111,8 +120,7 @@ def _vgg19(face: FaceConfig) -> Any:
                 "vgg19_weights_tf_dim_ordering_tf_kernels.h5, or to `untrained` for random weights."
             ) from error
     model = keras.applications.VGG19(weights=None, input_shape=shape)
-    if face.vgg_weights != "untrained":
-        load_weights(model, Path(face.vgg_weights))
+    load_weights(model, Path(face.vgg_weights))
     return model
 
 
@@ -138,5 +146,6 @@ def he_normal(model: Any, seed: int) -> None:
             continue
         kernel, bias = layer.weights
         fan_in = int(np.prod(kernel.shape[:-1]))
-        values = rng.standard_normal(kernel.shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+        values = rng.standard_normal(kernel.shape, np.float32)
+        values *= np.float32(np.sqrt(2 / fan_in))
         layer.set_weights([values, np.zeros(bias.shape, np.float32)])

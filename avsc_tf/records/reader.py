@@ -180,7 +180,7 @@ def decode_frames(frames: Sequence[bytes]) -> np.ndarray:
     for i, image in enumerate(images):
         if image is None:
             raise RecordError(f"frame {i} of a stored clip is no PNG; the records are damaged. Prepare them again.")
-    return np.stack(images)[..., ::-1]
+    return np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images])
 
 
 def choose(schema: Sequence[Feature], only: Sequence[str] | None) -> tuple[Feature, ...]:

@@ -98,6 +98,27 @@ def test_going_on_at_any_batch_gives_the_rest(kind, streamed, request, with_sett
     assert READERS[kind](records, config, start_batch=len(whole)) == []
 
 
+def test_side_information_is_kept_as_far_as_memory_goes(voice_records, with_settings):
+    computed = []
+    estimator = PitchEstimator.load(PACKAGED_PITCH)
+
+    def estimate(mel):
+        computed.append(len(mel) // 8)
+        return estimator(mel)
+
+    # 576 bytes a video frame (8 mel frames, 16 coefficients and 2 values of pitch in float32): 0.04 MiB keep 72 frames.
+    config = with_settings(*VOICE, "wavenet.prediction_order=16", "records.memory_mb=0.04")
+    clips = StreamedClips(voice_records, "train", config, estimate)
+    for k in (0, 1, 2, 0, 1, 2):  # 31, 12 and 20 frames
+        np.testing.assert_array_equal(clips[k].pitch.f0_hz, estimator(clips[k].mel).f0_hz)
+    assert computed == [31, 12, 20]
+    clips[0], clips[3]  # 57 frames: the others must go
+    clips[3], clips[1]  # 12 frames beside them fit
+    assert computed == [31, 12, 20, 57, 12]
+    clips[3], clips[0]
+    assert computed == [31, 12, 20, 57, 12, 31]
+
+
 def test_memory_setting_decides(records):
     features = choose(PAIR, NAMES)
     # A video frame: 8 mel frames of 3 bands in float32 and 144 facial values in float16, of both speakers.

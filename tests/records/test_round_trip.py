@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from avsc_tf.config import Config, load_config
-from avsc_tf.errors import RecordError
+from avsc_tf.errors import ConfigError, RecordError
 from avsc_tf.features.clip import encode_frames
 from avsc_tf.features.statistics import StatisticsFitter
 from avsc_tf.records.manifest import Manifest, Shard, count_records, remove_stale, write_manifest
@@ -363,6 +363,13 @@ def test_record_without_a_feature_is_named(config):
 def test_size_of_shards_and_of_memory_do_not_matter(config, folder, root):
     other = load_config(root / "configs" / "demo.yaml", [*OVERRIDES, "records.shard_mb=1", "records.memory_mb=0"])
     assert open_records(folder, other).n_pairs("train") == 2
+
+
+@pytest.mark.parametrize("override", ["records.shard_mb=0", "records.memory_mb=-1"])
+def test_impossible_sizes_are_refused(root, override):
+    name = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{name} must"):
+        load_config(root / "configs" / "demo.yaml", [override])
 
 
 def test_fingerprint_follows_the_record_settings(config):
