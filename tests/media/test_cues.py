@@ -180,6 +180,18 @@ def test_a_folder_of_clips_and_sessions(session, write_clip, tmp_path):
     assert [len(load_clip(clip, TIMEBASE).frames) for clip in clips[1:]] == [50, 37]  # 37.5: the last centre is at 37.5
 
 
+def test_a_recorder_that_was_paused(write_clip, tmp_path, rng):
+    """The session fits where most of it does; a cue after the pause would be 40 ms late and is refused."""
+    world = soxr.resample(rng.standard_normal(40 * 4000), 4000, 48000)
+    write_clip("s.mp4", [Fraction(k, 25) for k in range(1000)], sound=0.2 * world)
+    soundfile.write(tmp_path / "s.wav", np.delete(0.2 * world, np.s_[1440000:1441920]), 48000, subtype="PCM_16")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n35,37,b\n")
+    before, after = find_clips(tmp_path)
+    assert load_clip(before, TIMEBASE).synchrony.confidence == pytest.approx(0.75, abs=0.05)  # 30 of 40 s
+    with pytest.raises(MediaError, match=r"s\.wav: does not follow the camera's own sound from 35\.00 s of s\.mp4"):
+        load_clip(after, TIMEBASE)
+
+
 @pytest.mark.parametrize(
     "names, text, rule",
     [
