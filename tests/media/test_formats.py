@@ -137,7 +137,7 @@ def test_sound_lies_on_the_pictures_clock(write_clip, stream, layout, offsets):
         assert abs(_heard(waveform, 48000, expected) - expected) <= 1.0e-3 + (1e-4 if suffix == ".mkv" else 0.0)
 
 
-@settings(parent=SETTINGS, max_examples=60)
+@settings(parent=SETTINGS, max_examples=40)
 @given(
     rate_hz=st.sampled_from([8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000]),
     coding=st.sampled_from(

@@ -36,13 +36,13 @@ def bench(root):
 
 @pytest.fixture(scope="module")
 def made(bench):
-    return bench.made_speech(180.0, np.random.default_rng(3))
+    return bench.made_speech(150.0, np.random.default_rng(3))
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
 def test_random_offsets(bench, made, room):
     """Offsets of either sign, drifts to 100 ppm: 10 s clips, heard well and badly."""
-    errors = [bench.errors_ms(*trial) for trial in bench.sessions(made, 10.0, 8, bench.ROOMS[room], 5.0, seed=1)]
+    errors = [bench.errors_ms(*trial) for trial in bench.sessions(made, 10.0, 5, bench.ROOMS[room], 5.0, seed=1)]
     assert max(errors) < LIMIT_MS
 
 
@@ -51,11 +51,9 @@ def test_short_clips(bench, made):
     assert max(errors) < LIMIT_MS
 
 
-@pytest.mark.parametrize("trial", [0, 1])
-def test_a_session_of_two_minutes_drifts(bench, made, trial):
-    (camera, separate, offset, drift), *_ = list(bench.sessions(made, 120.0, trial + 1, bench.ROOMS[2], 40.0, 9))[
-        trial:
-    ]
+@pytest.mark.parametrize("seed", [9, 10])
+def test_a_session_of_two_minutes_drifts(bench, made, seed):
+    ((camera, separate, offset, drift),) = bench.sessions(made, 120.0, 1, bench.ROOMS[2], 40.0, seed)
     found = measure_synchrony(camera, separate, SyncConfig(), place="session")
     assert found.drift_ppm == pytest.approx(drift, abs=2.0)  # 0.24 ms at the end
     assert found.separate_seconds(0.0) == pytest.approx(offset, abs=LIMIT_MS / 1000)
