@@ -4,8 +4,8 @@
 
 DIR holds speech (clips or sound files); without one, noise with the rhythm of speech is made. Each trial lays a session
 out of it, records it twice, by a studio microphone and by a far, echoing, noisy, narrow-band camera with automatic
-gain, at a random offset of either sign and a random drift, and compares what is measured with what was laid. Wrong recordings
-(other sentences; another session) must be refused. Prints a table.
+gain, at a random offset of either sign and a random drift, and compares what is measured with what was laid. Wrong
+recordings (other sentences) must be refused. Prints a line each.
 """
 
 from __future__ import annotations

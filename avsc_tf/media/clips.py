@@ -13,7 +13,7 @@ import numpy as np
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
 from avsc_tf.media.audio import read_audio, read_span
-from avsc_tf.media.recorded_apart import synchrony_of
+from avsc_tf.media.recorded_apart import check_stretch, synchrony_of
 from avsc_tf.media.sources import AUDIO_SUFFIXES, SPLITS, VIDEO_SUFFIXES, ClipSource, find_clips, single_clip
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import frames_in, probe_video, read_frames
@@ -126,6 +126,9 @@ def _load_part(source: ClipSource, timebase: Timebase, synchrony: Synchrony | No
             f"{span.missing_before_seconds:.2f} s and the last {span.missing_after_seconds:.2f} s of the picture; "
             f"{MAX_TAIL_SECONDS} s may be missing. Cut the picture, or name the cue where there is sound."
         )
+    is_cue = source.start_seconds is not None or source.end_seconds is not None
+    if is_cue and synchrony is not None and source.audio is not None:
+        check_stretch(source.video, source.audio, synchrony, float(start), n_picture / fps)
     n_lost = int(span.missing_after_seconds * fps + 0.5)  # half a frame is filled with silence
     n_frames = _some(n_picture - n_lost, source, fps)
     waveform = span.waveform[: timebase.samples_in(n_frames)]

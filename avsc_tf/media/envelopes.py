@@ -15,6 +15,7 @@ _N_BANDS = 10
 _BAND_HZ = (200.0, 3600.0)
 _LEVEL_SECONDS = 1.5  # slower changes of level (gain control, distance) are taken out
 _FLOOR_PERCENTILE = 20  # of a band's power: what noise there is
+_FLOOR_SHARE = 1e-4  # of a band's mean power: less counts as silence
 _BLOCK_FRAMES = 6000
 _CHUNK_SECONDS = 30.0  # a drift of 200 ppm is 6 ms in it: less than a hop
 _N_PLACES = 4
@@ -40,7 +41,8 @@ def envelopes(sound: np.ndarray, rate_hz: int) -> np.ndarray:
         piece = np.pad(piece, (0, (stop - start - 1) * hop + length - len(piece)))
         frames = np.lib.stride_tricks.sliding_window_view(piece, length)[::hop] * np.hanning(length).astype(np.float32)
         power[start:stop] = (np.abs(scipy.fft.rfft(frames, axis=1)) ** 2) @ bands
-    floor = np.percentile(power, _FLOOR_PERCENTILE, axis=0) + 1e-10
+    noise = np.percentile(power, _FLOOR_PERCENTILE, axis=0)
+    floor = np.maximum(noise, _FLOOR_SHARE * power.mean(axis=0)) + 1e-20
     level = np.log(power + floor)
     return (level - uniform_filter1d(level, round(_LEVEL_SECONDS * ENVELOPE_HZ), axis=0)).astype(np.float32)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
-from avsc_tf.media.audio import low_rate_sound
+from avsc_tf.media.audio import low_rate_sound, read_span
 from avsc_tf.media.container import has_sound, require_file
-from avsc_tf.media.synchrony import RATE_HZ, Synchrony, is_silent, measure_synchrony
+from avsc_tf.media.synchrony import RATE_HZ, Synchrony, follows, is_silent, measure_synchrony
 
 
 def synchrony_of(video: Path, audio: Path, sync: SyncConfig) -> Synchrony | None:
@@ -24,6 +24,28 @@ def synchrony_of(video: Path, audio: Path, sync: SyncConfig) -> Synchrony | None
     if isinstance(result, str):
         raise MediaError(result)
     return result
+
+
+def check_stretch(video: Path, audio: Path, synchrony: Synchrony, start_seconds: float, seconds: float) -> None:
+    """A stretch of a session must follow the camera's own sound where offset and drift of the whole lay it.
+
+    Raises:
+        MediaError: it does not; the recorder was paused, or lost sound.
+    """
+    n_samples = int(seconds * RATE_HZ)
+    camera = read_span(video, start_seconds=start_seconds, n_samples=n_samples, sample_rate_hz=RATE_HZ)
+    separate = read_span(
+        audio,
+        start_seconds=synchrony.separate_seconds(start_seconds),
+        n_samples=n_samples,
+        sample_rate_hz=RATE_HZ,
+        clock_ratio=synchrony.clock_ratio,
+    )
+    if not follows(camera.waveform, separate.waveform):
+        raise MediaError(
+            f"{audio}: does not follow the camera's own sound from {start_seconds:.2f} s of {video.name} on, though it "
+            "does elsewhere: the recorder was paused or lost sound. Cut the session there into two, with a file each."
+        )
 
 
 def _state(path: Path) -> tuple[int, int]:

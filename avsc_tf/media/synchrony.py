@@ -34,6 +34,7 @@ _MIN_WINDOWS = 4
 _MIN_CONFIDENCE = 0.35
 _MIN_PEAK_RATIO = 1.5
 _MIN_EVIDENCE = 8.0  # agreeing windows times peak ratio
+_RIVAL_SHARE = 0.5  # of the best place's evidence: a second place with more is a second recording
 _CLEAR_MS = 2.0  # the second peak is sought beyond it
 _SILENCE = 1e-4  # full scale 1: a camera that says less recorded nothing
 
@@ -110,7 +111,7 @@ def measure_synchrony(camera: np.ndarray, separate: np.ndarray, sync: SyncConfig
     places = coarse_places(envelopes(camera, RATE_HZ), envelopes(separate, RATE_HZ), sync)
     windows = [_correlate_windows(camera, separate, place.offset_seconds, place.drift) for place in places]
     fits = [_fit(found, sync) for found in windows if len(found.correlations) >= _MIN_WINDOWS]
-    fits = sorted((fit for fit in fits if _is_sound(fit)), key=_agreeing, reverse=True)
+    fits = sorted((fit for fit in fits if _is_sound(fit)), key=_evidence, reverse=True)
     if not fits:
         raise MediaError(
             f"{place}: is not the sound of this picture: nowhere within {sync.max_offset_seconds:g} s of either side "
@@ -118,7 +119,8 @@ def measure_synchrony(camera: np.ndarray, separate: np.ndarray, sync: SyncConfig
         )
     best = fits[0]
     for other in fits[1:]:
-        if abs(other.offset_seconds - best.offset_seconds) > 2 * _SEARCH_SECONDS:
+        is_elsewhere = abs(other.offset_seconds - best.offset_seconds) > 2 * _SEARCH_SECONDS
+        if is_elsewhere and _evidence(other) > _RIVAL_SHARE * _evidence(best):
             raise MediaError(
                 f"{place}: fits the camera's own sound at {best.offset_seconds:.3f} s and at "
                 f"{other.offset_seconds:.3f} s. {_REMEDY}"
@@ -129,13 +131,25 @@ def measure_synchrony(camera: np.ndarray, separate: np.ndarray, sync: SyncConfig
 _REMEDY = "Name the right file, or cut it by hand and set sync.separate_sound=as_is."
 
 
-def _agreeing(fit: Synchrony) -> float:
-    return fit.confidence * fit.n_windows
+def follows(camera: np.ndarray, separate: np.ndarray) -> bool:
+    """Whether a stretch that has been laid, both [samples] at RATE_HZ, has its highest correlation where it lies.
+
+    True also for a stretch that is too short or too quiet to tell.
+    """
+    windows = _correlate_windows(camera, separate, 0.0, 0.0)
+    if is_silent(camera) or len(windows.correlations) < _MIN_WINDOWS:
+        return True
+    return _peak_ratio(windows, np.zeros(len(windows.correlations))) >= 1.0
+
+
+def _evidence(fit: Synchrony) -> float:
+    """Windows that agree, times how far their sum stands out."""
+    return fit.confidence * fit.n_windows * fit.peak_ratio
 
 
 def _is_sound(fit: Synchrony) -> bool:
     agree = fit.confidence >= _MIN_CONFIDENCE and fit.peak_ratio >= _MIN_PEAK_RATIO
-    return agree and _agreeing(fit) * fit.peak_ratio >= _MIN_EVIDENCE
+    return agree and _evidence(fit) >= _MIN_EVIDENCE
 
 
 def _correlate_windows(camera: np.ndarray, separate: np.ndarray, offset_seconds: float, drift: float) -> _Windows:

@@ -45,6 +45,8 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
         sound_rate_hz: int = 48000,
         sound_seconds: float = 0.0,
         sound_codec: str = "flac",
+        sound_layout: str = "mono",
+        key_frames: int = 250,
         images: Sequence[np.ndarray] | None = None,
         video_codec: str = "libx264",
         ticks: int = 120000,
@@ -62,9 +64,9 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
                 video.time_base = video.codec_context.time_base = Fraction(1, ticks)
                 video.codec_context.sample_aspect_ratio = pixel_aspect
                 if video_codec == "libx264":
-                    video.options = {"qp": "10", "preset": "ultrafast", "bf": "2"}
+                    video.options = {"qp": "10", "preset": "ultrafast", "bf": "2", "g": str(key_frames)}
             if sound is not None:
-                audio = container.add_stream(sound_codec, rate=sound_rate_hz, layout="mono")
+                audio = container.add_stream(sound_codec, rate=sound_rate_hz, layout=sound_layout)
                 audio.time_base = Fraction(1, sound_rate_hz)
             for number, second in enumerate(seconds):
                 image = paint_number(number) if images is None else images[number]
@@ -82,11 +84,11 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
 
 
 def _write_sound(container, stream, sound: np.ndarray, rate_hz: int, first_pts: int) -> None:
-    resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=rate_hz)
+    resampler = av.AudioResampler(format=stream.codec_context.format, layout=stream.codec_context.layout, rate=rate_hz)
     fifo = av.AudioFifo()
-    frame = av.AudioFrame.from_ndarray(
-        np.clip(np.round(sound * 32768), -32768, 32767).astype(np.int16)[None], format="s16", layout="mono"
-    )
+    layout = stream.codec_context.layout
+    planes = np.clip(np.round(sound * 32768), -32768, 32767).astype(np.int16)[None].repeat(layout.nb_channels, 0)
+    frame = av.AudioFrame.from_ndarray(planes, format="s16p", layout=layout.name)
     frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
     for part in resampler.resample(frame):
         fifo.write(part)

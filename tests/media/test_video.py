@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.video import probe_video, read_frames
+from avsc_tf.media.video import _probe_frames, _probe_packets, probe_video, read_frames
 
 
 def _shown(times: list[Fraction], at: Fraction) -> int:
@@ -151,3 +152,42 @@ def test_truncated_program_stream(write_clip, rng, share):
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(MediaError, match="truncated"):
         probe_video(path)
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_program_stream_cut_between_packets(write_clip, rng, codec):
+    """All packets are whole then; the last picture shows it, except in the rare cut between two pictures."""
+    images = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(60)]
+    path = write_clip("clip.mpg", [Fraction(k, 25) for k in range(60)], images=images, video_codec=codec, ticks=25)
+    data = path.read_bytes()
+    packs = [found.start() for found in re.finditer(b"\0\0\1\xba", data)]
+    starts = packs[len(packs) // 2 :]
+    noticed = 0
+    for start in starts:
+        path.write_bytes(data[:start])
+        try:
+            probe_video(path)
+        except MediaError as error:
+            assert "ends inside a picture" in str(error)
+            noticed += 1
+    assert noticed >= 0.8 * len(starts) > 6
+
+
+def test_counting_packets_equals_decoding(shared_data):
+    for path in sorted((shared_data / "grid").glob("*/*.mpg"))[::16]:
+        assert _probe_packets(path) == _probe_frames(path)
+
+
+@pytest.mark.parametrize(
+    "name, codec", [("clip.mp4", "libx264"), ("clip.mkv", "libx265"), ("clip.mpg", "mpeg2video"), ("clip.mkv", "ffv1")]
+)
+def test_counting_packets_equals_decoding_made_clips(write_clip, name, codec):
+    times = [Fraction(k, 25) + (Fraction(1, 50) if k > 20 and codec == "libx264" else 0) for k in range(50)]
+    path = write_clip(name, times, video_codec=codec, ticks=25 if name.endswith("mpg") else 120000)
+    assert _probe_packets(path) == _probe_frames(path)
+
+
+def test_a_codec_that_hides_frames_is_decoded(write_clip):
+    path = write_clip("clip.mkv", [Fraction(k, 25) for k in range(30)], video_codec="libvpx-vp9")
+    assert _probe_packets(path) is None
+    assert probe_video(path).n_frames == 30
