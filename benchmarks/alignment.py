@@ -11,7 +11,6 @@ speakers. vctk: four speakers, nine shared sentences. Parts without data are ski
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 import resource
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from alignment_common import (
+    DISTANCES,
     Bank,
     Rows,
     cost_alone,
@@ -41,11 +41,12 @@ from alignment_common import (
     speech_spans,
     statistics_of,
 )
+from alignment_demo import demo
 
 from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.dtw import warping_path
 from avsc_tf.alignment.matching import PairMatch
-from avsc_tf.alignment.silence import anchored_path, matched_spans
+from avsc_tf.alignment.silence import anchored_path
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
 from avsc_tf.demo.english import PRONUNCIATIONS, english_phones, grid_sentence
@@ -53,15 +54,11 @@ from avsc_tf.demo.phones import PAUSE, TimedPhone
 from avsc_tf.demo.prosody import stretch, time_phones
 from avsc_tf.demo.speech import synthesize_timed
 from avsc_tf.demo.voices import EMOTIONS, VOICES
-from avsc_tf.errors import RecordError
-from avsc_tf.evaluation.timeline import PAUSES, Label, map_from_labels, read_labels
+from avsc_tf.evaluation.timeline import PAUSES, Label, read_labels
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.clip import FeatureCache
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.media.clips import find_clips
 from avsc_tf.timebase import Timebase
 
-DISTANCES, SILENCES, TIMELINES = ("literal", "standardised"), ("keep", "match", "trim"), ("source", "target", "path")
 GRID_STEP = 3  # every third of the 198 sentences is said by the demo voice: 66 pairs
 WRONG_EACH = 10  # wrong partners of each GRID sentence
 
@@ -91,79 +88,6 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
     return 0
-
-
-# --- demo -------------------------------------------------------------------------------------------------------------
-
-
-def demo(config: Config, corpus: Path, features: Path, *, plots: Path | None) -> dict[str, Rows]:
-    banks = {speaker: _cached(features / speaker, corpus / speaker, config) for speaker in ("source", "target")}
-    statistics = statistics_of(source=banks["source"].values(), target=banks["target"].values())
-    names = sorted(banks["source"].keys() & banks["target"].keys())
-    labels = {name: [read_labels(corpus / s, name)["phone times"] for s in ("source", "target")] for name in names}
-    sound = {s: {n: SoundFeatures(clip.mel) for n, clip in bank.items()} for s, bank in banks.items()}
-    rows = [_phone_row(config, banks, names, labels, statistics, distance, "sound and face") for distance in DISTANCES]
-    rows += [_phone_row(config, sound, names, labels, statistics, distance, "sound") for distance in DISTANCES]
-    if plots:
-        for name in names[:: len(names) // 3]:
-            pair = banks["source"][name], banks["target"][name]
-            plot(plots / f"demo_{name}.png", config, pair, statistics, [_knots(x) for x in labels[name]])
-    clips = {s: descriptors(bank, s, statistics, config) for s, bank in banks.items()}
-    wrong = [(a, b) for a, b in itertools.permutations(names, 2) if a.rsplit("_", 1)[0] == b.rsplit("_", 1)[0]]
-    detection = detect("equal emotions", clips["source"], clips["target"], names, wrong, config)
-    return {"error against true phone times, ms": list(itertools.chain(*rows)), "pairs and non-pairs": [detection]}
-
-
-def _cached(folder: Path, clips: Path, config: Config) -> Bank:
-    cache, bank = FeatureCache(folder, config), {}
-    for clip in find_clips(clips):
-        features = cache.load(clip, cache.key(clip))
-        if features is None:
-            raise RecordError(f"{folder}: no features of {clip.utterance}. Run tools/prepare.py with this config.")
-        bank[clip.utterance] = dataclasses.replace(features, frames=(), waveform=np.zeros(0, np.int16))
-    return bank
-
-
-def _phone_row(
-    config: Config,
-    banks: dict[str, Bank],
-    names: list[str],
-    labels: dict[str, list[list[Label]]],
-    statistics: Statistics,
-    distance: str,
-    what: str,
-) -> Rows:
-    """A row for each way with silence and each timeline, from one cost matrix a pair.
-
-    The error is that of the clip which is read along the warp: the target, or the source on the target's timeline.
-    """
-    fps = config.time.video_fps
-    errors: dict[tuple[str, str], list[np.ndarray]] = {}
-    shares: dict[str, list[float]] = {}
-    for name in names:
-        pair = banks["source"][name], banks["target"][name]
-        cost, spans = cost_matrix(config, pair, statistics, distance), speech_spans(config, pair)
-        there = map_from_labels(*labels[name], origin="phone times", name=name)
-        back = map_from_labels(*labels[name][::-1], origin="phone times", name=name)
-        for silence in SILENCES:
-            path = warping_path(cost) if silence == "keep" else anchored_path(cost, *spans)
-            first, end = matched_spans(cost.shape, *spans)[0] if silence == "trim" else (0, len(cost))
-            shares.setdefault(silence, []).append((end - first) / len(cost))
-            for timeline in TIMELINES:
-                source_s, target_s = positions_s(path, cost.shape, config, timeline=timeline)
-                heard = there.spoken(source_s) & (source_s * fps >= first) & (source_s * fps <= end)
-                error = (
-                    np.abs(source_s - back(target_s)) if timeline == "target" else np.abs(target_s - there(source_s))
-                )
-                errors.setdefault((silence, timeline), []).append(error[heard])
-    return [
-        {"distance": distance, "by": what, "silence": s, "timeline": t, **error_ms(found), "frames": np.mean(shares[s])}
-        for (s, t), found in errors.items()
-    ]
-
-
-def _knots(labels: list[Label]) -> np.ndarray:
-    return np.array([x.start_s for x in labels if x.symbol not in PAUSES])
 
 
 # --- grid -------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from avsc_tf.timebase import Timebase
 
 Bank = dict[str, Features]
 Rows = list[dict[str, Any]]
+DISTANCES = ("literal", "standardised")
 
 
 def sounds_of(config: Config, paths: Iterable[Path]) -> Bank:
@@ -32,6 +33,23 @@ def sounds_of(config: Config, paths: Iterable[Path]) -> Bank:
         )
         for path in paths
     }
+
+
+def in_noise(
+    config: Config, mel: np.ndarray, below_db: float, rng: np.random.Generator, *, longest_s: float = 2.0
+) -> tuple[SoundFeatures, int]:
+    """A clip between stretches of pink noise and in it, `below_db` under its loud frames; and the frames before it."""
+    timebase = Timebase.from_config(config.time)
+    before, after = rng.integers(0, round(longest_s * timebase.video_fps), 2)
+    n_frames = len(mel) // timebase.mel_per_video + before + after
+    spectrum = np.fft.rfft(rng.standard_normal(timebase.samples_in(n_frames)))
+    pink = np.fft.irfft(spectrum / np.sqrt(1 + np.arange(len(spectrum))))
+    noise = mel_spectrogram((pink / np.abs(pink).max()).astype(np.float32), config.acoustic, timebase)
+    loud, level = (np.percentile(np.log(np.exp(2 * x).mean(axis=1)) / 2, 95) for x in (mel, noise))
+    noise += loud - below_db / 20 * np.log(10) - level
+    pads = [np.full((timebase.mel_frames_in(n), mel.shape[1]), mel.min(), mel.dtype) for n in (before, after)]
+    clean = np.concatenate([pads[0], mel, pads[1]])
+    return SoundFeatures(np.logaddexp(2 * clean, 2 * noise).astype(np.float32) / 2), int(before)
 
 
 def statistics_of(**speakers: Iterable[Features]) -> Statistics:
@@ -53,8 +71,10 @@ def cost_matrix(config: Config, pair: tuple[Features, Features], statistics: Sta
 
 
 def path_cost(config: Config, pair: tuple[Features, Features], statistics: Statistics, distance: str) -> float:
+    """Mean cost of a step of the path under `alignment.silence`, by the path's own distance."""
     cost = cost_matrix(config, pair, statistics, distance)
-    path = warping_path(cost)
+    keep = config.alignment.silence == "keep"
+    path = warping_path(cost) if keep else anchored_path(cost, *speech_spans(config, pair))
     return float(cost[path[:, 0], path[:, 1]].mean())
 
 
