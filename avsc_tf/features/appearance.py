@@ -140,12 +140,15 @@ def load_weights(model: Any, path: Path) -> None:
 
 def he_normal(model: Any, seed: int) -> None:
     """He et al. 2015: normal kernels of variance 2 / fan-in, zero biases; ReLU then keeps the activations' scale."""
+    import ml_dtypes  # noqa: F401  (NumPy's bfloat16)
+
     rng = np.random.default_rng([seed, 19])
     for layer in model.layers:
         if not layer.weights:
             continue
         kernel, bias = layer.weights
-        fan_in = int(np.prod(kernel.shape[:-1]))
-        values = rng.standard_normal(kernel.shape, np.float32)
-        values *= np.float32(np.sqrt(2 / fan_in))
-        layer.set_weights([values, np.zeros(bias.shape, np.float32)])
+        scale = np.float32(np.sqrt(2 / np.prod(kernel.shape[:-1])))
+        values = np.empty(kernel.shape, kernel.dtype)
+        for row in range(len(values)):  # a row at a time: fc1 alone is 0.4 GB in float32
+            values[row] = rng.standard_normal(kernel.shape[1:], np.float32) * scale
+        layer.set_weights([values, np.zeros(bias.shape, bias.dtype)])
