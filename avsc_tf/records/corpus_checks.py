@@ -55,6 +55,7 @@ class PairChecker:
         self._statistics = statistics
         self._config = config
         self._timebase = Timebase.from_config(config.time)
+        self.alignment_cost: dict[str, float] = {}  # utterance -> mean standardised cost a step, of pairs alone
 
     def check(self, bar: Bar) -> tuple[list[PairCheck], dict[str, AlignmentError]]:
         """Checks of all pairs of the plan, and the errors of those that are none, by utterance."""
@@ -67,6 +68,7 @@ class PairChecker:
                 errors[utterance] = error
                 checks.append(self._pair_check(utterance, matches[utterance], error=str(error)))
             else:
+                self.alignment_cost[utterance] = round(pair.cost, 5)
                 checks.append(self._pair_check(utterance, matches[utterance], pair=pair))
         return checks, errors
 
@@ -120,7 +122,7 @@ class PairChecker:
         return PairCheck(
             **labels(source, self._stored.plan.split_of(source)),
             duration_ratio=match.duration_ratio,
-            cost=pair.cost if pair else match.cost,
+            cost=match.cost,  # on the same scale as the cohort's
             cohort_cost=match.cohort_cost if compared else None,
             margin=-match.margin if compared else None,  # the report's grows with the match
             is_pair=match.is_pair if compared else None,

@@ -131,13 +131,16 @@ class _Preparation:
         return self._write_records(statistics, checker, without=errors.keys(), inputs=inputs)
 
     def _up_to_date(self, inputs: str) -> Manifest | None:
-        """The manifest in place, if it is whole and of these clips and settings."""
+        """The manifest in place, if every byte it names is whole, and of these clips and settings."""
+        if not (self.out_dir / MANIFEST_NAME).is_file():
+            return None
         try:
             manifest = read_manifest(self.out_dir)
             for shard in manifest.shards:
-                check_shard(self.out_dir, shard)
+                check_shard(self.out_dir, shard, deep=True)
             check_files(self.out_dir, manifest)
-        except RecordError:
+        except RecordError as error:
+            self._note(f"{error} That is what happens now.")
             return None
         same = (manifest.fingerprint, manifest.inputs) == (self.config.fingerprint, inputs)
         whole = (self.out_dir / HTML_NAME).is_file() and (self.skip_bad or not manifest.skipped)
@@ -233,7 +236,7 @@ class _Preparation:
             shards=shards,
             counts=count_records(shards),
             skipped=tuple(str(problem) for problem in self.problems),
-            alignment_cost={c.utterance: round(c.cost, 5) for c in self.pair_checks if c.cost and not c.error},
+            alignment_cost=checker.alignment_cost,
         )
         write_manifest(self.out_dir, manifest)
         self._summarise(manifest)

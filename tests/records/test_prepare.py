@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,27 @@ def test_second_run_does_nothing(config, clips, work, monkeypatch, capsys):
     prepare(config, clips / "source", clips / "target", work)
     assert "everything is in place" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*")} == before
+
+
+def test_flipped_bit_is_named_and_mended(config, clips, work, monkeypatch, capsys):
+    forbid_computing(monkeypatch)
+    shard = work / "target-train-00000.tfrecord"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:70_000] + bytes([whole[70_000] ^ 4]) + whole[70_001:])
+    prepare(config, clips / "source", clips / "target", work)
+    assert "target-train-00000.tfrecord: damaged" in capsys.readouterr().out
+    assert shard.read_bytes() == whole
+
+
+def test_report_shows_every_take(config, clips, work):
+    report = json.loads((work / "report.json").read_text())
+    rows = {row["utterance"]: row for row in report["utterances"]}
+    assert {name: row["kind"] for name, row in rows.items()} == {"bbaf2n": "pair", "lrwz5a": "alone", "swiz3n": "pair"}
+    assert rows["swiz3n"]["pair"]["path"][-1] == [N_FRAMES - 1, N_FRAMES - 1]
+    take = rows["bbaf2n"]["target"]
+    assert (take["seconds"], take["face_share"], take["n_faces"]) == (3.0, 1.0, 1)
+    assert -40 < take["sound"]["loudness_lufs"] < -10  # speech
+    assert "lrwz5a" in (work / "report.html").read_text()
 
 
 def test_other_alignment_reuses_the_features(root, clips, work, monkeypatch):
