@@ -64,16 +64,16 @@ def test_a_session_of_two_minutes_drifts(bench, made, seed):
 
 
 def test_real_speech(bench, shared_data):
-    clips = sorted((shared_data / "grid" / "s1").iterdir())[:24]
+    clips = sorted((shared_data / "grid" / "s1").iterdir())[:14]
     speech = np.concatenate([read_audio(path, sample_rate_hz=bench.WORLD_HZ) for path in clips])
-    errors = [bench.errors_ms(*trial) for trial in bench.sessions(speech, 8.0, 6, bench.ROOMS[1], 4.0, seed=4)]
+    errors = [bench.errors_ms(*trial) for trial in bench.sessions(speech, 8.0, 4, bench.ROOMS[1], 4.0, seed=4)]
     assert max(errors) < LIMIT_MS
 
 
 def test_other_sentences_of_real_speakers_are_refused(bench, shared_data):
     folder = shared_data / "vctk"
     sounds = [read_audio(path, sample_rate_hz=bench.WORLD_HZ) for path in sorted(folder.glob("*.wav"))]
-    assert bench.wrong_recordings(sounds, 15, seed=5) == {"trials": 15, "accepted": 0}
+    assert bench.wrong_recordings(sounds, 9, seed=5) == {"trials": 9, "accepted": 0}
 
 
 def test_another_session_is_refused(bench, made):
