@@ -16,7 +16,8 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip
 from avsc_tf.features.health import SoundHealth, sound_health
-from avsc_tf.media.clips import ClipFrames, ClipSource, load_clip, single_clip
+from avsc_tf.media.audio import recorded_samples
+from avsc_tf.media.clips import ClipFrames, ClipSource, LoadedClip, load_clip, single_clip
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.timebase import Timebase
 
@@ -115,13 +116,22 @@ class ClipExtractor:
             faces=faces,
             frames=encode_frames(faces.crops, size_px=self.config.image.size_px),
             waveform=to_int16(loaded.waveform),
-            measures=ClipMeasures(
-                face_share=float(faces.found.mean()),
-                gaps=tuple(faces.gaps),
-                n_faces=faces.n_faces,
-                sound=sound_health(loaded.waveform, self._timebase.sample_rate_hz),
-                synchrony=loaded.synchrony,
-            ),
+            measures=self._measures(clip, loaded, faces),
+        )
+
+    def _measures(self, clip: ClipSource, loaded: LoadedClip, faces: FaceClip) -> ClipMeasures:
+        rate_hz, start_seconds = self._timebase.sample_rate_hz, float(clip.start_seconds or 0)
+        if loaded.synchrony is not None:
+            start_seconds = loaded.synchrony.separate_seconds(start_seconds)
+        recorded = recorded_samples(
+            clip.audio or clip.video, start_seconds=start_seconds, seconds=len(loaded.waveform) / rate_hz
+        )
+        return ClipMeasures(
+            face_share=float(faces.found.mean()),
+            gaps=tuple(faces.gaps),
+            n_faces=faces.n_faces,
+            sound=sound_health(loaded.waveform, rate_hz, as_recorded=recorded),
+            synchrony=loaded.synchrony,
         )
 
     def _seen(self, reading: _Reading) -> ClipFeatures:

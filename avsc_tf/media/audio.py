@@ -70,6 +70,17 @@ def read_span(
     return Span(waveform, max(0.0, before / clock_ratio - slack), max(0.0, after / clock_ratio - slack))
 
 
+def recorded_samples(path: Path, *, start_seconds: float, seconds: float) -> np.ndarray:
+    """A stretch at the file's own rate, its channels mixed and nothing else done to it: there clipping shows.
+
+    Returns:
+        float32 [samples], full scale 1.
+    Raises:
+        MediaError: as `read_audio`.
+    """
+    return _read_native(path, start_seconds, seconds)[0]
+
+
 def _read_native(path: Path, start_seconds: float, seconds: float) -> tuple[np.ndarray, int, float, float]:
     """Samples at the file's rate with silence where there are none; its rate; missing seconds before and after."""
     buffer: np.ndarray | None = None

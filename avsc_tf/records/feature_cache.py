@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,14 @@ def _settings_digest(config: Config) -> str:
 
 def _file_digest(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        state = path.stat()
+        return _digest_of_state(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}). Check the name and the rights.") from error
+
+
+@lru_cache(maxsize=64)
+def _digest_of_state(path: Path, n_bytes: int, mtime_ns: int) -> bytes:
+    """The cues of a session share their files: each is read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

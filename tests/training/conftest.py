@@ -81,7 +81,7 @@ def _clip(rng: np.random.Generator, n: int, config: Config, speaker: str) -> dic
         "mel": rng.normal(-5, 2, (8 * n, config.acoustic.n_mels)).astype(np.float32),
         "keypoints": keypoints,
         "vgg": rng.random((n, config.face.n_vgg)).astype(np.float16),
-        "crop_centres": rng.uniform(0, 300, (n, 2)).astype(np.float32),
+        "crop_centres": np.full((n, 2), 48.5, np.float32),
         "crop_side": np.float32(123.5),
         "frame_size": np.array([360, 288], np.int32),
         "frames": frames,
