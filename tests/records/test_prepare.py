@@ -135,7 +135,7 @@ def test_flipped_bit_is_named_and_mended(config, clips, work, monkeypatch, capsy
     whole = shard.read_bytes()
     shard.write_bytes(whole[:70_000] + bytes([whole[70_000] ^ 4]) + whole[70_001:])
     prepare(config, clips / "source", clips / "target", work)
-    assert "target-train-00000.tfrecord: damaged" in capsys.readouterr().out
+    assert "target-train-00000.tfrecord: record 0, utterance bbaf2n" in capsys.readouterr().out
     assert shard.read_bytes() == whole
 
 
