@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def test_flipped_bit_is_named_and_mended(config, clips, work, monkeypatch, capsy
     whole = shard.read_bytes()
     shard.write_bytes(whole[:70_000] + bytes([whole[70_000] ^ 4]) + whole[70_001:])
     prepare(config, clips / "source", clips / "target", work)
-    assert "target-train-00000.tfrecord: record 0, utterance bbaf2n" in capsys.readouterr().out
+    assert re.search(r"target-train-00000\.tfrecord: record 0, utterance .?bbaf2n.*damaged", capsys.readouterr().out)
     assert shard.read_bytes() == whole
 
 
