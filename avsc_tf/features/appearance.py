@@ -61,6 +61,15 @@ class Vgg19Features:
         return features
 
 
+def computes_bfloat16() -> bool | None:
+    """Whether this processor multiplies bfloat16 in hardware; None where the system does not tell."""
+    try:
+        words = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return None
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
+
+
 def even_batches(n: int, largest: int) -> list[slice]:
     """The fewest slices of `n` items that hold at most `largest` each, none longer than another by more than one."""
     n_batches = -(-n // largest)

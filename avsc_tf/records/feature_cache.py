@@ -1,4 +1,4 @@
-"""Features of clips on disk: one file a clip, named by what it was made from, so that no clip is computed twice."""
+"""Features of clips on disk, each in a file named by what it was made from, so that no content is computed twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PART = ".part"
 
 
 class FeatureCache:
-    """Feature files of one speaker: NAME.KEY.npz, where KEY digests the clip's files and the settings behind them."""
+    """Feature files KEY.npz, where KEY digests a clip's files and the settings behind them, and not its name."""
 
     def __init__(self, folder: Path, config: Config):
         self._folder = folder
@@ -43,37 +43,37 @@ class FeatureCache:
         for path in (clip.video, clip.audio):
             digest.update(b"\0" if path is None else _file_digest(path))
         digest.update(f"{clip.start_seconds} {clip.end_seconds}".encode())
-        return digest.hexdigest()[:16]
+        return digest.hexdigest()[:24]
 
-    def path(self, clip: ClipSource, key: str) -> Path:
-        return self._folder / f"{clip.utterance}.{key}.npz"
+    def path(self, key: str) -> Path:
+        return self._folder / f"{key}.npz"
 
-    def is_whole(self, clip: ClipSource, key: str) -> bool:
+    def is_whole(self, key: str) -> bool:
         """There, and every byte as it was written (the archive's own CRC-32 of each array)."""
         try:
-            with zipfile.ZipFile(self.path(clip, key)) as archive:
+            with zipfile.ZipFile(self.path(key)) as archive:
                 return archive.testzip() is None
         except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
             return False
 
-    def measures(self, clip: ClipSource, key: str) -> tuple[CropPath, ClipMeasures]:
+    def measures(self, key: str) -> tuple[CropPath, ClipMeasures]:
         """Crop path and measures of a stored clip, without reading its features."""
-        with np.load(self.path(clip, key), allow_pickle=False) as stored:
+        with np.load(self.path(key), allow_pickle=False) as stored:
             crop = CropPath(stored["crop_centres"], stored["crop_side"], stored["frame_size"])
             return crop, _measures(json.loads(stored["measures"].tobytes()))
 
-    def array(self, clip: ClipSource, key: str, name: str) -> np.ndarray:
+    def array(self, key: str, name: str) -> np.ndarray:
         """One array of a stored clip."""
-        with np.load(self.path(clip, key), allow_pickle=False) as stored:
+        with np.load(self.path(key), allow_pickle=False) as stored:
             return stored[name]
 
-    def load(self, clip: ClipSource, key: str, *, pictures: bool = True) -> ClipFeatures:
+    def load(self, key: str, *, pictures: bool = True) -> ClipFeatures:
         """The stored features; without `pictures` its frames are left out, which is most of the bytes.
 
         Raises:
             MediaError: no such file, or a damaged one.
         """
-        path = self.path(clip, key)
+        path = self.path(key)
         try:
             return decode_features(path.read_bytes() if pictures else path, pictures=pictures)
         except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
@@ -81,10 +81,10 @@ class FeatureCache:
                 f"{path}: the stored features are damaged ({error}). Run tools/prepare.py again."
             ) from error
 
-    def save(self, clip: ClipSource, key: str, data: bytes) -> None:
+    def save(self, key: str, data: bytes) -> None:
         """Store what `encode_features` gave: written beside, then renamed."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(clip, key)
+        path = self.path(key)
         part = path.with_name(path.name + _PART)
         with part.open("wb") as file:
             file.write(data)

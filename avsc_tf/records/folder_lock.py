@@ -9,7 +9,7 @@ from pathlib import Path
 
 from avsc_tf.errors import RecordError
 
-LOCK_NAME = ".lock"
+LOCK_NAME = "prepare.lock"  # stays, empty: deleting it would open a gap between two processes
 
 
 @contextmanager

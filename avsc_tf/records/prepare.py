@@ -14,6 +14,7 @@ from tqdm import tqdm
 from avsc_tf.alignment.pairs import AlignedPair
 from avsc_tf.config import Config, save_config
 from avsc_tf.errors import AlignmentError, AvscError, RecordError
+from avsc_tf.features.appearance import computes_bfloat16
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
 from avsc_tf.media.clips import SPLITS
@@ -150,18 +151,27 @@ class _Preparation:
         """Store the features of every clip; those that cannot be used leave the plan, and are all known at the end."""
         takes = self.stored.takes()
         missing = self.stored.missing(self._bar("in place", takes))
-        self._note(f"features: {len(takes) - len(missing)} clips in place, {len(missing)} to compute")
-        if missing and self.config.face.vgg_weights == "untrained":
-            self._note("features: VGG-19 has untrained (He-initialised) weights, as face.vgg_weights asks")
-        outcomes = self.workforce.outcomes([ClipTask(clip, self.config) for _, clip in missing])
+        n_missing = sum(map(len, missing))
+        self._note(f"features: {len(takes) - n_missing} clips in place, {n_missing} to compute")
+        if missing:
+            self._note_vgg()
+        outcomes = self.workforce.outcomes([ClipTask(same[0][1], self.config) for same in missing])
         failed: dict[int, AvscError] = {}
         for number, outcome in self._bar("features", outcomes, total=len(missing)):
             if isinstance(outcome, AvscError):
                 failed[number] = outcome
             else:
-                self.stored.save(missing[number], outcome)
+                self.stored.save(missing[number][0], outcome)
         for number in sorted(failed):
-            self._leave_out(missing[number], failed[number])
+            for take in missing[number]:
+                self._leave_out(take, failed[number])
+
+    def _note_vgg(self) -> None:
+        face = self.config.face
+        if face.vgg_weights == "untrained":
+            self._note("features: VGG-19 has untrained (He-initialised) weights, as face.vgg_weights asks")
+        if face.vgg_dtype == "bfloat16" and computes_bfloat16() is False:
+            self._note("features: this processor has no bfloat16 arithmetic; face.vgg_dtype=float32 may be faster here")
 
     def _leave_out(self, take: Take, error: AvscError) -> None:
         self.problems.append(error)

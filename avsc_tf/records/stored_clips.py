@@ -25,7 +25,7 @@ class StoredClips:
 
     def __init__(self, plan: Plan, folder: Path, config: Config):
         self.plan = plan
-        self._caches = {s: FeatureCache(folder / FEATURES_DIR_NAME / s, config) for s in SPEAKERS}
+        self._cache = FeatureCache(folder / FEATURES_DIR_NAME, config)
         self._keys: dict[tuple[str, str], str] = {}
 
     def takes(self) -> list[Take]:
@@ -39,35 +39,41 @@ class StoredClips:
         """Read every file once, to know it by its content; the digest of all contents and labels together."""
         rows = []
         for speaker, clip in takes:
-            key = self._caches[speaker].key(clip)
+            key = self._cache.key(clip)
             self._keys[speaker, clip.utterance] = key
             rows.append(
                 [speaker, clip.utterance, clip.speaker, clip.emotion, clip.sentence, self.plan.split_of(clip), key]
             )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
-    def missing(self, takes: Iterable[Take]) -> list[Take]:
-        """Those without a whole feature file; what a killed run left half-written is deleted."""
-        for cache in self._caches.values():
-            cache.remove_unfinished()
-        return [(s, c) for s, c in takes if not self._caches[s].is_whole(c, self._key(s, c))]
+    def missing(self, takes: Iterable[Take]) -> list[list[Take]]:
+        """Takes without a whole feature file, those of one content together.
+
+        What a killed run left half-written is deleted.
+        """
+        self._cache.remove_unfinished()
+        groups: dict[str, list[Take]] = {}
+        for take in takes:
+            key = self._key(*take)
+            if key in groups or not self._cache.is_whole(key):
+                groups.setdefault(key, []).append(take)
+        return list(groups.values())
 
     def save(self, take: Take, data: bytes) -> None:
-        speaker, clip = take
-        self._caches[speaker].save(clip, self._key(speaker, clip), data)
+        self._cache.save(self._key(*take), data)
 
     def leave_out(self, take: Take) -> None:
         speaker, clip = take
         del self.plan.clips[speaker][clip.utterance]
 
     def load(self, speaker: str, clip: ClipSource, *, pictures: bool = False) -> ClipFeatures:
-        return self._caches[speaker].load(clip, self._key(speaker, clip), pictures=pictures)
+        return self._cache.load(self._key(speaker, clip), pictures=pictures)
 
     def mel(self, speaker: str, clip: ClipSource) -> np.ndarray:
-        return self._caches[speaker].array(clip, self._key(speaker, clip), "mel")
+        return self._cache.array(self._key(speaker, clip), "mel")
 
     def measures(self, speaker: str, clip: ClipSource) -> tuple[CropPath, ClipMeasures]:
-        return self._caches[speaker].measures(clip, self._key(speaker, clip))
+        return self._cache.measures(self._key(speaker, clip))
 
     def _key(self, speaker: str, clip: ClipSource) -> str:
         return self._keys[speaker, clip.utterance]

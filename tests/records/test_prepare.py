@@ -18,6 +18,8 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.demo.corpus import make_grid_corpus
 from avsc_tf.errors import AlignmentError, MediaError, RecordError
 from avsc_tf.features.clip import ClipExtractor
+from avsc_tf.media.clips import find_clips
+from avsc_tf.records.feature_cache import FeatureCache
 from avsc_tf.records.folder_lock import folder_lock
 from avsc_tf.records.prepare import prepare
 from avsc_tf.records.reader import decode_frames, open_records
@@ -170,15 +172,27 @@ def test_only_what_is_missing_is_computed(config, clips, work, monkeypatch):
     monkeypatch.setattr(ClipExtractor, "_read", compute)
     before = (work / "pairs-test-00000.tfrecord").read_bytes()
     (work / "manifest.json").unlink()
-    damaged = next((work / "features" / "target").glob("swiz3n.*"))
+    cache = FeatureCache(work / "features", config)
+    damaged = cache.path(cache.key(next(c for c in find_clips(clips / "target") if c.utterance == "swiz3n")))
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])  # one bit
-    (damaged.parent / "swiz3n.npz.part").write_bytes(b"left by a killed run")
+    (damaged.parent / "0123.npz.part").write_bytes(b"left by a killed run")
     prepare(config, clips / "source", clips / "target", work, progress=False)
     assert [clip.utterance for clip in computed] == ["swiz3n"]
     assert damaged.read_bytes() == whole
     assert not list(work.rglob("*.part"))
     assert (work / "pairs-test-00000.tfrecord").read_bytes() == before  # the same features, to the bit
+
+
+def test_renamed_clips_are_known_by_their_content(config, clips, work, tmp_path, monkeypatch):
+    forbid_computing(monkeypatch)
+    for speaker in ("source", "target"):
+        renamed = Path(shutil.copytree(clips / speaker, tmp_path / speaker))
+        (renamed / "swiz3n.mp4").rename(renamed / "another.mp4")
+        manifest = renamed / "manifest.csv"
+        manifest.write_text(manifest.read_text().replace("swiz3n", "another"))
+    manifest = prepare(config, tmp_path / "source", tmp_path / "target", work, progress=False)
+    assert manifest.shards_of("pairs-test")[0].utterances == ("another",)
 
 
 def test_changed_clip_is_noticed(config, clips, work, tmp_path, monkeypatch):
