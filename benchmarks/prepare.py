@@ -233,19 +233,8 @@ def memory(args: argparse.Namespace) -> dict[str, Any]:
         )
     few, many = results[args.clips], results[10 * args.clips]
     growth = {who: many[who] - few[who] for who in few}
-    hours = 10
-    n_corpus = hours * 3600 / 3
-    slope = {who: max(0.0, growth[who]) / (9 * args.clips) for who in growth}
-    estimate = sum(many[who] + slope[who] * n_corpus for who in many)
-    print(
-        f"growth {growth['parent']:.0f} and {growth['worker']:.0f} MiB over 10x the clips; "
-        f"at {hours} hours of 3 s clips a speaker, one worker: {estimate / 1024:.1f} GiB at most"
-    )
-    return {
-        "peak_mib": {str(n): peaks for n, peaks in results.items()},
-        "growth_mib": growth,
-        "ten_hours_mib": estimate,
-    }
+    print(f"growth {growth['parent']:.0f} and {growth['worker']:.0f} MiB over ten times the clips")
+    return {"peak_mib": {str(n): mib for n, mib in results.items()}, "growth_mib": growth}
 
 
 def free_atom(number: int) -> bytes:
