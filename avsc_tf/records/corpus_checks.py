@@ -126,6 +126,7 @@ class PairChecker:
             cohort_cost=match.cohort_cost if compared else None,
             margin=-match.margin if compared else None,  # the report's grows with the match
             is_pair=match.is_pair if compared else None,
+            doubt=match.reason if match.verdict == "doubtful" else None,
             path=pair.path if pair else None,
             error=error,
         )

@@ -65,6 +65,7 @@ class PairCheck:
     cohort_cost: float | None = None  # typical cost against other sentences
     margin: float | None = None  # how clearly the pair beats the others; larger is better
     is_pair: bool | None = None  # None: not known
+    doubt: str | None = None  # why it may be none: margin, and what matches better
     path: np.ndarray | None = None  # int [steps, 2], source frame and target frame
     error: str | None = None
 
@@ -174,6 +175,8 @@ def _matching(pair: PairCheck, usual: _Usual) -> list[Reason]:
         remedy = "check the files' names, or record again the one that is wrong"
         return [Reason("no_pair", "record_again", "", f"the takes seem to say different sentences{about}", remedy)]
     remedy = "listen whether both say the same words"
+    if pair.doubt is not None:
+        return [Reason("doubtful", "look", "", f"hardly closer than other sentences ({pair.doubt})", remedy)]
     if pair.cost is not None and usual.highest_cost is not None and pair.cost > usual.highest_cost:
         return [Reason("cost", "look", "", f"the takes match worse than the corpus ({cost})", remedy)]
     if pair.margin is not None and usual.lowest_margin is not None and pair.margin < usual.lowest_margin:

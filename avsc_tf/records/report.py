@@ -123,7 +123,7 @@ def _plain_pair(pair: PairCheck) -> dict[str, Any]:
         name: _rounded(name, getattr(pair, name), 4) for name in ("duration_ratio", "cost", "cohort_cost", "margin")
     }
     labels = {name: getattr(pair, name) for name in ("sentence", "emotion", "split")}
-    return {**labels, **numbers, "is_pair": pair.is_pair, "path": path, "error": pair.error}
+    return {**labels, **numbers, "is_pair": pair.is_pair, "doubt": pair.doubt, "path": path, "error": pair.error}
 
 
 def _plain_take(clip: ClipCheck | None) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ COLUMNS: dict[str, Column] = {
     ),
 }
 _CROP_RULES = ("faces", "small_face", "edge", "travel")
-_PAIR_RULES = {"cost": ("no_pair", "cost", "margin"), "ratio": ("duration",)}
+_PAIR_RULES = {"cost": ("no_pair", "doubtful", "cost", "margin"), "ratio": ("duration",)}
 
 
 def table_rows(

@@ -170,6 +170,7 @@ BAD_PAIRS = [
         {"is_pair": False, "cost": 1.31},
         "different sentences (cost 1.31, other sentences 1.30)",
     ),
+    ("doubtful", "look", {"doubt": "u07 matches better"}, "hardly closer than other sentences (u07 matches better)"),
     ("cost", "look", {"cost": 1.1}, "the takes match worse than the corpus (cost 1.10)"),
     ("margin", "look", {"margin": 0.05}, "hardly closer than other sentences (margin 0.05)"),
     ("duration", "look", {"duration_ratio": 1.6}, "target 1.60 times as long as the source, longer than usual (1.06)"),
