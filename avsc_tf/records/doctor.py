@@ -65,9 +65,9 @@ class PairCheck:
     cohort_cost: float | None = None  # typical cost against other sentences
     margin: float | None = None  # how clearly the pair beats the others; larger is better
     is_pair: bool | None = None  # None: not known
-    doubt: str | None = None  # why it may be none: margin, and what matches better
     path: np.ndarray | None = None  # int [steps, 2], source frame and target frame
     error: str | None = None
+    doubt: str | None = None  # why it may be none: margin, and what matches better
 
 
 @dataclass(frozen=True)
