@@ -33,8 +33,8 @@ def _features(acoustic: AcousticConfig, face: FaceConfig, *, hop_ms: float) -> s
 
 def _alignment(alignment: AlignmentConfig) -> str:
     return (
-        f"DTW by the {alignment.distance} distance, silence: {alignment.silence}, on the {alignment.timeline} timeline, "
-        f"path smoothed over {alignment.smooth_frames} video frames."
+        f"DTW by the {alignment.distance} distance, silence: {alignment.silence}, on the {alignment.timeline} "
+        f"timeline, path smoothed over {alignment.smooth_frames} video frames."
     )
 
 

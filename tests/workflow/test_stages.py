@@ -99,6 +99,7 @@ def test_interrupt_ends_the_child_and_the_time_so_far_is_kept(tmp_path: Path) ->
     while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(0.3)  # stamps count tenths of a second
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) != 0
     with pytest.raises(ProcessLookupError):
