@@ -84,7 +84,7 @@ class AlignmentConfig:
     timeline: Literal["source", "target", "path"]
     silence: Literal["keep", "match", "trim"]  # before and after the speech
     smooth_frames: int  # odd; 1 keeps the raw path
-    max_cost: float  # mean standardised cost a step above which two clips are no pair, whatever they are compared with
+    max_cost: float  # mean standardised cost a step above which clips are no pair, where none could be compared
     cohort: int  # other sentences of each speaker that a pair is compared with; 0: max_cost alone decides
 
 

@@ -237,6 +237,19 @@ def test_a_refused_match_is_an_error_that_says_why(pair):
     align_pair(source, target, fitted(source, target), alignment=ALIGNMENT, timebase=TIMEBASE, match=doubtful)
 
 
+def test_what_was_compared_is_not_judged_by_its_cost(pair):
+    """A real pair of GRID cost 1.252 and matched as the others did: no threshold on the cost holds for all corpora."""
+    _, target_times, source, _ = pair
+    other = scene(target_times, seed=2)
+    settings = {"alignment": ALIGNMENT, "timebase": TIMEBASE}
+    match = PairMatch(0.9, 1.0, -3.1, 0.9, 1.3, "", "pair", "margin -3.1 to other sentences, limit -1.5")
+    assert align_pair(source, other, fitted(source, other), match=match, **settings).cost > ALIGNMENT.max_cost
+    with pytest.raises(AlignmentError, match="max_cost"):
+        align_pair(
+            source, other, fitted(source, other), match=dataclasses.replace(match, verdict="not compared"), **settings
+        )
+
+
 def test_hours_are_refused_before_the_memory_is_asked_for():
     long = SoundFeatures(np.zeros((8 * 15_000, 2), np.float32))  # ten minutes
     statistics = Statistics(
