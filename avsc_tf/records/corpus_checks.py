@@ -55,25 +55,26 @@ class PairChecker:
         self._statistics = statistics
         self._config = config
         self._timebase = Timebase.from_config(config.time)
+        self._matches: Mapping[str, PairMatch] = {}
         self.alignment_cost: dict[str, float] = {}  # utterance -> mean standardised cost a step, of pairs alone
 
     def check(self, bar: Bar) -> tuple[list[PairCheck], dict[str, AlignmentError]]:
         """Checks of all pairs of the plan, and the errors of those that are none, by utterance."""
-        matches = self._matches(bar)
+        self._matches = self._compare(bar)
         checks, errors = [], {}
         for utterance in bar("alignment", self._stored.plan.pairs):
             try:
-                pair = self.align(utterance, match=matches[utterance])
+                pair = self.align(utterance)
             except AlignmentError as error:
                 errors[utterance] = error
-                checks.append(self._pair_check(utterance, matches[utterance], error=str(error)))
+                checks.append(self._pair_check(utterance, error=str(error)))
             else:
                 self.alignment_cost[utterance] = round(pair.cost, 5)
-                checks.append(self._pair_check(utterance, matches[utterance], pair=pair))
+                checks.append(self._pair_check(utterance, pair=pair))
         return checks, errors
 
-    def align(self, utterance: str, *, match: PairMatch | None = None) -> AlignedPair:
-        """Raises AlignmentError."""
+    def align(self, utterance: str) -> AlignedPair:
+        """The pair on its timeline. Raises AlignmentError where it is none, as `check` found."""
         source, target = self._stored.pair(utterance)
         return align_pair(
             self._stored.load("source", source),
@@ -82,10 +83,10 @@ class PairChecker:
             alignment=self._config.alignment,
             timebase=self._timebase,
             name=f"{source.video} and {target.video}",
-            match=match,
+            match=self._matches[utterance],
         )
 
-    def _matches(self, bar: Bar) -> Mapping[str, PairMatch]:
+    def _compare(self, bar: Bar) -> Mapping[str, PairMatch]:
         """Each pair beside other sentences. Descriptors are made twice, so that only the cohorts stay in memory."""
         plan = self._stored.plan
         cohorts = {speaker: Cohort() for speaker in SPEAKERS}
@@ -114,10 +115,8 @@ class PairChecker:
             timebase=self._timebase,
         )
 
-    def _pair_check(
-        self, utterance: str, match: PairMatch, *, pair: AlignedPair | None = None, error: str | None = None
-    ) -> PairCheck:
-        source, _ = self._stored.pair(utterance)
+    def _pair_check(self, utterance: str, *, pair: AlignedPair | None = None, error: str | None = None) -> PairCheck:
+        match, (source, _) = self._matches[utterance], self._stored.pair(utterance)
         compared = match.verdict != "not compared"
         return PairCheck(
             **labels(source, self._stored.plan.split_of(source)),
