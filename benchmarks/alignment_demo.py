@@ -29,16 +29,16 @@ from avsc_tf.alignment.silence import anchored_path, matched_spans
 from avsc_tf.config import Config
 from avsc_tf.errors import RecordError
 from avsc_tf.evaluation.timeline import PAUSES, Label, map_from_labels, read_labels
-from avsc_tf.features.clip import FeatureCache
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.media.clips import find_clips
+from avsc_tf.records.feature_cache import FeatureCache
 
 SILENCES, TIMELINES = ("keep", "match", "trim"), ("source", "target", "path")
 NOISE_BELOW_SPEECH_DB = (60, 50, 40, 30, 20)
 
 
 def demo(config: Config, corpus: Path, features: Path, *, plots: Path | None) -> dict[str, Rows]:
-    banks = {speaker: _cached(features / speaker, corpus / speaker, config) for speaker in ("source", "target")}
+    banks = {speaker: _cached(features, corpus / speaker, config) for speaker in ("source", "target")}
     statistics = statistics_of(source=banks["source"].values(), target=banks["target"].values())
     names = sorted(banks["source"].keys() & banks["target"].keys())
     labels = {name: [read_labels(corpus / s, name)["phone times"] for s in ("source", "target")] for name in names}
@@ -66,10 +66,11 @@ def demo(config: Config, corpus: Path, features: Path, *, plots: Path | None) ->
 def _cached(folder: Path, clips: Path, config: Config) -> Bank:
     cache, bank = FeatureCache(folder, config), {}
     for clip in find_clips(clips):
-        features = cache.load(clip, cache.key(clip))
-        if features is None:
+        key = cache.key(clip)
+        if not cache.is_whole(key):
             raise RecordError(f"{folder}: no features of {clip.utterance}. Run tools/prepare.py with this config.")
-        bank[clip.utterance] = dataclasses.replace(features, frames=(), waveform=np.zeros(0, np.int16))
+        features = cache.load(key, pictures=False)
+        bank[clip.utterance] = dataclasses.replace(features, waveform=np.zeros(0, np.int16))
     return bank
 
 

@@ -41,9 +41,8 @@ class StoredClips:
         for speaker, clip in takes:
             key = self._cache.key(clip)
             self._keys[speaker, clip.utterance] = key
-            rows.append(
-                [speaker, clip.utterance, clip.speaker, clip.emotion, clip.sentence, self.plan.split_of(clip), key]
-            )
+            names = labels(clip, self.plan.split_of(clip))
+            rows.append([speaker, clip.speaker, *names.values(), key])
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def missing(self, takes: Iterable[Take]) -> list[list[Take]]:
