@@ -1,4 +1,4 @@
-"""One face tracker for all tests of faces: FaceMesh takes a second to load."""
+"""One face tracker for all tests of faces (FaceMesh takes a second to load), and pictures to show it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+
+from avsc_tf.demo.face import FacePainter, FacePose
+from avsc_tf.demo.looks import LOOKS, Expression
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +29,20 @@ def real_frames(shared_data):
         return list(read_frames(shared_data / "grid" / f"{name}.mpg", fps=25))
 
     return read
+
+
+@pytest.fixture(scope="session")
+def painter() -> FacePainter:
+    return FacePainter(LOOKS["source"], size_px=200)
+
+
+@pytest.fixture(scope="session")
+def portrait(painter):
+    """Draws the painted head at a place in a grey 320 x 240 picture."""
+
+    def draw(left: int = 60, top: int = 20, **pose: float) -> np.ndarray:
+        frame = np.full((240, 320, 3), 128, np.uint8)
+        frame[top : top + 200, left : left + 200] = painter.render(FacePose(**pose), Expression())
+        return frame
+
+    return draw

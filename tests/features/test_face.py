@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from avsc_tf.config import FaceConfig, load_config
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import LOOKS, Expression
+from avsc_tf.demo.face import FacePose
+from avsc_tf.demo.looks import Expression
 from avsc_tf.errors import ConfigError, FaceError
 from avsc_tf.features.crop import path_jitter, to_frame
 from avsc_tf.features.face import face_clip
@@ -34,21 +34,9 @@ BLANK = np.full((240, 320, 3), 128, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def painter() -> FacePainter:
-    return FacePainter(LOOKS["source"], size_px=200)
-
-
-def _frame(painter: FacePainter, left: int = 60, top: int = 20, **pose: float) -> np.ndarray:
-    """The painted head at a place in a grey 320 x 240 picture."""
-    frame = BLANK.copy()
-    frame[top : top + 200, left : left + 200] = painter.render(FacePose(**pose), Expression())
-    return frame
-
-
-@pytest.fixture(scope="module")
-def drifting(painter) -> list[np.ndarray]:
+def drifting(portrait) -> list[np.ndarray]:
     """30 frames of a head that moves one pixel a frame to the right."""
-    return [_frame(painter, left=50 + k) for k in range(30)]
+    return [portrait(left=50 + k) for k in range(30)]
 
 
 def _without(frames: list[np.ndarray], begin: int, end: int) -> list[np.ndarray]:
@@ -63,8 +51,8 @@ def test_limits_are_settings(root):
             load_config(root / "configs/paper.yaml", [f"face.{name}=-0.1"])
 
 
-def test_clip_of_a_moving_head(tracker, painter):
-    frames = [_frame(painter, left=40 + k, mouth_opening=0.5 + 0.5 * np.sin(k)) for k in range(24)]
+def test_clip_of_a_moving_head(tracker, portrait):
+    frames = [portrait(left=40 + k, mouth_opening=0.5 + 0.5 * np.sin(k)) for k in range(24)]
     clip = face_clip(frames, tracker, SETTINGS, fps=25)
     assert clip.crops.shape == (24, 192, 192, 3)
     assert clip.crops.dtype == np.uint8
@@ -93,17 +81,17 @@ def test_what_a_report_and_a_record_need(tracker, drifting):
     assert (clip.face_centres[:, 1] < stored[:, 8, 1]).all()
 
 
-def test_face_fills_its_share_of_the_crop(tracker, painter):
-    clip = face_clip([_frame(painter)] * 7, tracker, SETTINGS, fps=25)
+def test_face_fills_its_share_of_the_crop(tracker, portrait):
+    clip = face_clip([portrait()] * 7, tracker, SETTINGS, fps=25)
     box = tracker.faces(clip.crops[3])[0].box
     assert (box[3] - box[1]) / 192 == pytest.approx(0.55, abs=0.03)  # two passes of the tracker differ by pixels
     assert (box[0] + box[2]) / 2 == pytest.approx(96, abs=5)
 
 
-def test_a_small_face_gives_the_same_mouth(tracker, painter):
+def test_a_small_face_gives_the_same_mouth(tracker, portrait):
     """A face of 60 pixels, as in a wide shot: points are tracked on the enlarged crop."""
     openings = [0.0, 0.5, 1.0] * 4
-    frames = [_frame(painter, mouth_opening=o) for o in openings]
+    frames = [portrait(mouth_opening=o) for o in openings]
     small = [cv2.resize(frame, (160, 120), interpolation=cv2.INTER_AREA) for frame in frames]
     measured = [mouth_opening(face_clip(f, tracker, SETTINGS, fps=25).keypoints) for f in (frames, small)]
     assert np.corrcoef(*measured)[0, 1] > 0.97
@@ -173,12 +161,12 @@ def test_another_face_does_not_fill_a_gap(tracker, painter):
         face_clip([*frames[:8], *[covered] * 6, *frames[14:]], tracker, SETTINGS, fps=25)
 
 
-def test_a_face_on_the_wall_does_not_fill_a_gap(tracker, painter):
+def test_a_face_on_the_wall_does_not_fill_a_gap(tracker, portrait, painter):
     """A portrait beside the speaker's head, a third as large, is in the crop and stays there while he is covered."""
-    portrait = cv2.resize(painter.render(FacePose(), Expression()), (90, 90), interpolation=cv2.INTER_AREA)
-    seen, covered = _frame(painter), BLANK.copy()
+    picture = cv2.resize(painter.render(FacePose(), Expression()), (90, 90), interpolation=cv2.INTER_AREA)
+    seen, covered = portrait(), BLANK.copy()
     for frame in (seen, covered):
-        frame[20:90, 180:250] = portrait[10:80, 10:80]
+        frame[20:90, 180:250] = picture[10:80, 10:80]
     clip = face_clip([seen] * 8 + [covered] * 4 + [seen] * 8, tracker, SETTINGS, fps=25)
     assert len(tracker.faces(clip.crops[9])) == 1
     assert clip.gaps == [(0.32, 0.48)]

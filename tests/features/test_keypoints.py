@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pytest
 
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import LOOKS, Expression
 from avsc_tf.features.keypoints import (
     KEYPOINT_MAP,
     PUPILS,
@@ -17,20 +14,6 @@ from avsc_tf.features.keypoints import (
     mouth_opening,
     mouth_width,
 )
-
-BLANK = np.full((240, 320, 3), 128, np.uint8)
-
-
-@pytest.fixture(scope="module")
-def painter() -> FacePainter:
-    return FacePainter(LOOKS["source"], size_px=200)
-
-
-def _frame(painter: FacePainter, left: int = 60, top: int = 20, **pose: float) -> np.ndarray:
-    """The painted head at a place in a grey 320 x 240 picture."""
-    frame = BLANK.copy()
-    frame[top : top + 200, left : left + 200] = painter.render(FacePose(**pose), Expression())
-    return frame
 
 
 def test_map_has_each_point_once():
@@ -49,8 +32,8 @@ def test_the_guide_has_the_same_map(root):
     assert indices == list(range(70))
 
 
-def test_keypoints_sit_in_ibug_order(tracker, painter):
-    points = tracker.keypoints(_frame(painter))
+def test_keypoints_sit_in_ibug_order(tracker, portrait):
+    points = tracker.keypoints(portrait())
     assert points.shape == (70, 2)
     assert points.dtype == np.float32
     assert points[:, 0].min() > 60
@@ -64,18 +47,18 @@ def test_keypoints_sit_in_ibug_order(tracker, painter):
         assert x[eye].min() < x[pupil] < x[eye].max()
 
 
-def test_mouth_follows_the_painted_one(tracker, painter):
+def test_mouth_follows_the_painted_one(tracker, portrait):
     openings = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    points = np.stack([tracker.keypoints(_frame(painter, mouth_opening=o)) for o in openings])
+    points = np.stack([tracker.keypoints(portrait(mouth_opening=o)) for o in openings])
     measured = mouth_opening(points)
     assert measured.shape == (6,)
     assert np.corrcoef(measured, openings)[0, 1] > 0.95  # a tracker of faces, not of this drawing
-    widths = mouth_width(np.stack([tracker.keypoints(_frame(painter, mouth_width=w)) for w in (-0.8, 0.8)]))
+    widths = mouth_width(np.stack([tracker.keypoints(portrait(mouth_width=w)) for w in (-0.8, 0.8)]))
     assert widths[1] > 1.1 * widths[0]
 
 
-def test_order_of_frames_does_not_matter(tracker, painter):
-    first, second = _frame(painter, mouth_opening=0.7), _frame(painter, left=20, roll_degrees=8)
+def test_order_of_frames_does_not_matter(tracker, portrait):
+    first, second = portrait(mouth_opening=0.7), portrait(left=20, roll_degrees=8)
     expected = tracker.keypoints(second)
     tracker.keypoints(first)
     np.testing.assert_array_equal(tracker.keypoints(second), expected)
