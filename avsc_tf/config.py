@@ -136,6 +136,7 @@ class WaveNetConfig:
 
     sample_rate_hz: int
     n_classes: int  # mu-law levels of the softmax
+    n_mixtures: int  # logistic distributions in place of the softmax (ours); 0: softmax
     pre_emphasis: float
     n_layers: int
     dilation_cycle: int
@@ -147,7 +148,7 @@ class WaveNetConfig:
     condition_kernel: int
     facial_channels: int  # linear projection of the facial feature; 0 leaves it out
     input_features: Literal["companded", "companded_and_linear"]
-    pitch_lag_input: bool  # the waveform one pitch period ago as a further input (ours)
+    pitch_input: Literal["none", "f0", "lag"]  # F0 and voicing; lag: and the waveform one pitch period ago (ours)
     prediction_order: int  # linear prediction from the mel, input and offset of the softmax; 0 leaves it out (ours)
     input_noise: float  # largest deviation, companded units, of the noise on the past samples in training (ours)
     temperature: float  # of the softmax when speaking: in unvoiced frames, or everywhere without the pitch lag
@@ -436,6 +437,7 @@ def _check(config: Config, place: str) -> None:
             "wavenet.sample_rate_hz must not pass time.sample_rate_hz",
         ),
         (wavenet.n_classes % 2 == 0, "wavenet.n_classes must be even"),
+        (wavenet.n_mixtures >= 0, "wavenet.n_mixtures must not be negative"),
         (wavenet.prediction_order >= 0, "wavenet.prediction_order must not be negative"),
         (wavenet.input_noise >= 0, "wavenet.input_noise must not be negative"),
         (min(wavenet.temperature, wavenet.voiced_temperature) > 0, "wavenet temperatures must be positive"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from avsc_tf.features.companding import LINEAR_SCALE, PEAK_WIDTH, START_SHARPNESS
+from avsc_tf.features.companding import LINEAR_SCALE, MIN_LOG_SCALE, PEAK_WIDTH, START_LOG_SCALE, START_SHARPNESS
 
 _OPTIONS = {"fastmath": True, "nogil": True, "error_model": "numpy", "cache": True}
 
@@ -139,6 +139,43 @@ def _add_peak(logits, companded, centre, sharpness):
 
 
 @njit(**_OPTIONS)
+def _log_sigmoid(x):
+    return min(x, F32(0.0)) - np.log1p(np.exp(-abs(x)))
+
+
+@njit(**_OPTIONS)
+def _mixture_logits(logits, parameters, centre, companded):
+    """What `layers.logistic_mixture.class_logits` says, from the layer's raw output; `centre` joins the means."""
+    n = parameters.size // 3
+    half_step = F32(1.0) / F32(logits.size - 1)
+    peak = parameters[0]
+    for m in range(1, n):
+        peak = max(peak, parameters[m])
+    total = F32(0.0)
+    for m in range(n):
+        total += np.exp(parameters[m] - peak)
+    for j in range(logits.size):
+        best, share = F32(-1e30), F32(0.0)
+        for m in range(n):
+            inverse = np.exp(-max(parameters[2 * n + m] + F32(START_LOG_SCALE), F32(MIN_LOG_SCALE)))
+            distance = companded[j] - (parameters[n + m] + centre)
+            upper, lower = (distance + half_step) * inverse, (distance - half_step) * inverse
+            if j == 0:
+                value = _log_sigmoid(upper)
+            elif j == logits.size - 1:
+                value = _log_sigmoid(-lower)
+            else:
+                value = np.log(-np.expm1(F32(-2.0) * half_step * inverse)) + _log_sigmoid(upper) + _log_sigmoid(-lower)
+            value += parameters[m] - peak
+            if value > best:
+                share = share * np.exp(best - value) + F32(1.0)
+                best = value
+            else:
+                share += np.exp(value - best)
+        logits[j] = best + np.log(share / total)
+
+
+@njit(**_OPTIONS)
 def generate(
     input_kernel,  # [features, R]
     input_bias,  # [R]
@@ -160,6 +197,7 @@ def generate(
     offsets,  # of the lag taps
     companded,  # [classes]
     expanded,  # [classes]
+    n_mixtures,  # 0: softmax
     linear,
     silence,
     temperature,  # [frames]
@@ -181,13 +219,14 @@ def generate(
     x = np.zeros(width, np.float32)
     skip = np.zeros(skip_bias.size, np.float32)
     post = np.zeros(post_bias.size, np.float32)
-    logits = np.zeros(logit_bias.size, np.float32)
+    raw = np.zeros(logit_bias.size, np.float32)
+    logits = np.zeros(companded.size, np.float32) if n_mixtures else raw
     peak = np.zeros(2, np.float32)
     predicts, has_lag = coefficients.shape[0] > 0, lag.size > 0
     signal = np.zeros(n_samples if predicts else 0, np.float32)
     residuals = np.zeros(n_samples if predicts else 0, np.float32)
     predicted, predicted_companded = F32(0.0), F32(0.0)
-    mu = F32(logit_bias.size - 1)
+    mu = F32(companded.size - 1)
     log_mu = np.log1p(mu)
     for t in range(n_samples):
         frame = t // hop
@@ -224,9 +263,11 @@ def generate(
         post[:] = post_bias
         _add_product(post, skip, post_kernel)
         _rectify(post)
-        logits[:] = logit_bias
-        _add_product(logits, post, logit_kernel)
-        if predicts:
+        raw[:] = logit_bias
+        _add_product(raw, post, logit_kernel)
+        if n_mixtures:
+            _mixture_logits(logits, raw, predicted_companded, companded)
+        elif predicts:
             peak[:] = peak_bias
             _add_product(peak, post, peak_kernel)
             _add_peak(logits, companded, predicted_companded + peak[0], peak[1] + F32(START_SHARPNESS))

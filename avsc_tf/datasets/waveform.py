@@ -138,9 +138,10 @@ def crop_inputs(
         absent = np.zeros((n_video, config.face.n_facial), np.float32)
         inputs["facial"] = absent if recording.facial is None else recording.facial[start_video : start_video + n_video]
     lag = None
-    if net.pitch_lag_input:
-        lag = _lag_of_crop(recording, frames, timebase)
+    if net.pitch_input != "none":
         inputs["pitch"] = pitch_condition(_given(recording.pitch, recording))[frames]
+    if net.pitch_input == "lag":
+        lag = _lag_of_crop(recording, frames, timebase)
         inputs["pitch_lag"] = lag_taps(values, lag, past_samples, silence)
     if net.prediction_order:
         of_samples = np.repeat(_given(recording.coefficients, recording), timebase.hop_samples, axis=0)

@@ -52,7 +52,7 @@ def _conversion(net: ConversionNetConfig) -> str:
 def _wavenet(net: WaveNetConfig) -> str:
     start = f"started from {net.init_from} weights" if net.init_from else "trained from scratch"
     steps = f" of {net.steps_per_epoch} steps" if net.steps_per_epoch else ""
-    pitch = ", with the waveform one pitch period ago as an input (ours)" if net.pitch_lag_input else ""
+    pitch = ", with the waveform one pitch period ago as an input (ours)" if net.pitch_input == "lag" else ""
     prior = f", a linear prediction of order {net.prediction_order} from the mel (ours)" if net.prediction_order else ""
     matching = (
         f" Its speech is brought to the mel it was asked for by {_count(net.mel_matching_passes, 'round')} of "

@@ -11,6 +11,8 @@ Floats = NDArray[np.float32]
 LINEAR_SCALE = 4.0  # of linear samples as network inputs: they are small beside companded ones
 PEAK_WIDTH = 1.0 / 64.0  # of `layers.predictive_logits`, companded units: 2 classes of an 8-bit softmax
 START_SHARPNESS = 0.25
+START_LOG_SCALE = -3.5  # of `layers.logistic_mixture`: about four classes of an 8-bit softmax
+MIN_LOG_SCALE = -7.0
 
 
 def compand(linear: Floats, n_classes: int) -> Floats:

@@ -12,6 +12,7 @@ from avsc_tf.config import Config
 from avsc_tf.features.pitch import LAG_OFFSETS, PITCH_CHANNELS
 from avsc_tf.layers.causal_conv import GatedResidualBlock
 from avsc_tf.layers.conditioning import FacialAtMelRate, MelRestandardise
+from avsc_tf.layers.logistic_mixture import LogisticMixture
 from avsc_tf.layers.predictive_logits import PredictiveLogits
 from avsc_tf.layers.projection import Projection
 from avsc_tf.layers.sample_inputs import SampleInputs
@@ -26,12 +27,12 @@ class WaveNet(keras.Model):
         waveform: [batch, time], companded value of the sample BEFORE each predicted one, in [-1, 1].
         mel: [batch, frames, n_mels], standardised by the run (in pretraining: natural log), see `MelRestandardise`.
         facial: [batch, frames / mel_per_video, n_facial], standardised; only with facial_channels > 0.
-        pitch: [batch, frames, 2] from `features.pitch.pitch_condition`; only with pitch_lag_input.
-        pitch_lag: [batch, time, taps] from `features.pitch.lag_taps`; only with pitch_lag_input.
+        pitch: [batch, frames, 2] from `features.pitch.pitch_condition`; not with pitch_input "none".
+        pitch_lag: [batch, time, taps] from `features.pitch.lag_taps`; only with pitch_input "lag".
         prediction: [batch, time], companded linear prediction of the sample; only with prediction_order.
         residuals: [batch, time, 1 or 1 + taps], companded differences of sample and prediction: that of the sample
             before, and those one pitch period ago; only with prediction_order.
-    Output: [batch, time, n_classes].
+    Output: [batch, time, n_classes] logits, or with n_mixtures [batch, time, 3 * n_mixtures], see `LogisticMixture`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class WaveNet(keras.Model):
         hop_samples: int,
         mel_per_video: int,
         n_classes: int,
+        n_mixtures: int,
         n_layers: int,
         dilation_cycle: int,
         residual_channels: int,
@@ -52,7 +54,7 @@ class WaveNet(keras.Model):
         condition_kernel: int,
         facial_channels: int,
         input_features: str,
-        pitch_lag_input: bool,
+        pitch_input: str,
         prediction_order: int,
         name: str = "wavenet",
         **kwargs: Any,
@@ -60,11 +62,12 @@ class WaveNet(keras.Model):
         inputs = {"waveform": keras.Input((None,), name="waveform"), "mel": keras.Input((None, n_mels), name="mel")}
         if facial_channels:
             inputs["facial"] = keras.Input((None, n_facial), name="facial")
-        if pitch_lag_input:
+        if pitch_input != "none":
             inputs["pitch"] = keras.Input((None, PITCH_CHANNELS), name="pitch")
+        if pitch_input == "lag":
             inputs["pitch_lag"] = keras.Input((None, len(LAG_OFFSETS)), name="pitch_lag")
         if prediction_order:
-            n_residuals = 1 + pitch_lag_input * len(LAG_OFFSETS)
+            n_residuals = 1 + (pitch_input == "lag") * len(LAG_OFFSETS)
             inputs["prediction"] = keras.Input((None,), name="prediction")
             inputs["residuals"] = keras.Input((None, n_residuals), name="residuals")
 
@@ -96,7 +99,9 @@ class WaveNet(keras.Model):
         y = layers.Concatenate(name="gates")(gates) if n_layers > 1 else gates[0]
         y = Projection(skip_channels, activation="relu", name="skip")(y)
         y = Projection(post_channels, gain=1.4, activation="relu", name="post")(y)
-        if prediction_order:
+        if n_mixtures:
+            y = LogisticMixture(n_mixtures, name="logits")(y, inputs.get("prediction"))
+        elif prediction_order:
             y = PredictiveLogits(n_classes, name="logits")(y, inputs["prediction"])
         else:
             y = Projection(n_classes, gain=0.3, name="logits")(y)
@@ -107,6 +112,7 @@ class WaveNet(keras.Model):
         self.hop_samples = hop_samples
         self.mel_per_video = mel_per_video
         self.n_classes = n_classes
+        self.n_mixtures = n_mixtures
         self.n_layers = n_layers
         self.dilation_cycle = dilation_cycle
         self.residual_channels = residual_channels
@@ -117,7 +123,7 @@ class WaveNet(keras.Model):
         self.condition_kernel = condition_kernel
         self.facial_channels = facial_channels
         self.input_features = input_features
-        self.pitch_lag_input = pitch_lag_input
+        self.pitch_input = pitch_input
         self.prediction_order = prediction_order
 
     @property
@@ -159,6 +165,7 @@ def build_wavenet(config: Config) -> WaveNet:
         hop_samples=timebase.at_rate(net.sample_rate_hz).hop_samples,
         mel_per_video=timebase.mel_per_video,
         n_classes=net.n_classes,
+        n_mixtures=net.n_mixtures,
         n_layers=net.n_layers,
         dilation_cycle=net.dilation_cycle,
         residual_channels=net.residual_channels,
@@ -169,6 +176,6 @@ def build_wavenet(config: Config) -> WaveNet:
         condition_kernel=net.condition_kernel,
         facial_channels=net.facial_channels,
         input_features=net.input_features,
-        pitch_lag_input=net.pitch_lag_input,
+        pitch_input=net.pitch_input,
         prediction_order=net.prediction_order,
     )

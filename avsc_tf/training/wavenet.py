@@ -29,6 +29,7 @@ from avsc_tf.datasets.recordings import (
 from avsc_tf.datasets.waveform import CropSampler, as_dataset
 from avsc_tf.errors import ConfigError
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
+from avsc_tf.losses.waveform import ClassSurprise
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
 from avsc_tf.records.reader import Records
 from avsc_tf.runs import network_dir
@@ -83,7 +84,7 @@ def train_wavenet(
     """
     keep_statistics(records.folder, run)
     keras.utils.set_random_seed(config.seed)
-    estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_lag_input else None
+    estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
     training, held_out = (recordings_of_records(records, split, config, estimator) for split in ("train", "test"))
     mean, std = records.statistics.get("target", "mel")
     model = build_wavenet(config)
@@ -122,7 +123,7 @@ def pretrain_wavenet(
     flags = [is_held_out(path, config) for path in paths]
     training = [r for r, flag in zip(recordings, flags, strict=True) if not flag]
     held_out = [r for r, flag in zip(recordings, flags, strict=True) if flag]
-    estimator = _pitch_estimator(config, training, run) if config.wavenet.pitch_lag_input else None
+    estimator = _pitch_estimator(config, training, run) if config.wavenet.pitch_input != "none" else None
     training, held_out = (with_side_information(part, config, estimator) for part in (training, held_out))
     model = build_wavenet(config)
     frames = np.concatenate([r.mel for r in training])
@@ -139,18 +140,12 @@ def compile_wavenet(model: WaveNet, config: Config, *, total_steps: int) -> None
     net = config.wavenet
     rate = learning_rate(net.learning_rate, net.lr_schedule, total_steps=total_steps, warmup_steps=net.warmup_steps)
     averaging = {"use_ema": True, "ema_momentum": net.ema_decay} if net.ema_decay else {}
+    loss = ClassSurprise(n_classes=net.n_classes, n_mixtures=net.n_mixtures)
     model.compile(
         optimizer=keras.optimizers.Adam(rate, beta_2=ADAM_BETA_2, global_clipnorm=net.clip_norm or None, **averaging),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.MeanMetricWrapper(bits_per_sample, name="bits")],
+        loss=loss,
+        metrics=[keras.metrics.MeanMetricWrapper(loss.bits, name="bits")],
         jit_compile=net.jit_compile,
-    )
-
-
-def bits_per_sample(classes, logits):
-    """Cross-entropy in bits, [batch, time]."""
-    return keras.ops.divide(
-        keras.losses.sparse_categorical_crossentropy(classes, logits, from_logits=True), math.log(2)
     )
 
 

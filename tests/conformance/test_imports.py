@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "records": CORE | STAGES,
     "datasets": CORE | {"media", "features", "records"},  # media: folders of speech, to pretrain on
     "layers": CORE | {"features"},
-    "losses": CORE,
+    "losses": CORE | {"layers"},
     "models": CORE | {"layers", "losses", "features"},
     "training": CORE | STAGES | {"records", "datasets", "layers", "losses", "models"},
     "conversion": CORE | {"media", "features", "layers", "models"},

@@ -12,6 +12,7 @@ from avsc_tf.datasets.recordings import Recording, resample_for_wavenet, with_si
 from avsc_tf.datasets.waveform import crop_inputs
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
+from avsc_tf.layers.logistic_mixture import class_logits
 from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.timebase import Timebase
 
@@ -31,11 +32,14 @@ SHAPES = {
     "demo": [],
     "one layer, odd widths": ["wavenet.n_layers=1", "wavenet.residual_channels=5", "wavenet.skip_channels=3"],
     "previous sample only": ["wavenet.input_features=companded"],
-    "no pitch lag, BLSTM": ["wavenet.pitch_lag_input=false", "wavenet.condition_rnn_units=6"],
+    "no pitch lag, BLSTM": ["wavenet.pitch_input=none", "wavenet.condition_rnn_units=6"],
     "no face, 24 kHz": ["wavenet.facial_channels=0", "wavenet.sample_rate_hz=24000"],
     "no prediction": ["wavenet.prediction_order=0"],
+    "F0 alone": ["wavenet.pitch_input=f0"],
+    "mixture of logistics": ["wavenet.n_mixtures=3"],
+    "mixture without prediction": ["wavenet.n_mixtures=2", "wavenet.prediction_order=0"],
     "paper's inputs": [
-        "wavenet.pitch_lag_input=false",
+        "wavenet.pitch_input=none",
         "wavenet.prediction_order=0",
         "wavenet.input_features=companded",
         "wavenet.condition_rnn_units=4",
@@ -64,7 +68,7 @@ def utterance(config, n_video: int, seed: int = 0) -> Recording:
     waveform = (0.1 * buzz + 0.001 * rng.normal(size=len(t))).astype(np.float32)
     mel = mel_spectrogram(waveform, config.acoustic, timebase)
     facial = rng.normal(size=(n_video, config.face.n_facial)).astype(np.float32)
-    estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_lag_input else None
+    estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
     recording = Recording("buzz", resample_for_wavenet(waveform, config), mel, facial)
     return with_side_information([recording], config, estimator)[0]
 
@@ -75,8 +79,10 @@ def test_step_by_step_equals_all_at_once(shape, root):
     recording = utterance(config, n_video=4)
     inputs, classes = crop_inputs(recording, config, 0, 4)
     expected = np.asarray(model({name: value[None] for name, value in inputs.items()}))[0]
+    if config.wavenet.n_mixtures:
+        expected = np.asarray(class_logits(expected, config.wavenet.n_classes))
     found = sampler.logits(classes, recording.mel, recording.facial)
-    if config.wavenet.pitch_lag_input:
+    if config.wavenet.pitch_input == "lag":
         assert 0.1 < recording.pitch.is_voiced.mean() < 0.9  # or the lag taps would not be tested
     np.testing.assert_allclose(found, expected, atol=1e-4)  # float32, sums in another order
 
@@ -109,7 +115,7 @@ def test_the_same_seed_gives_the_same_sound_whatever_the_batch(root):
 
 def test_what_follows_does_not_change_what_was_said(root):
     """The condition looks one mel frame ahead and the pitch three convolutions of kernel 5; not more."""
-    config, _, sampler = make(root, "wavenet.pitch_lag_input=false")
+    config, _, sampler = make(root, "wavenet.pitch_input=none")
     recording = utterance(config, n_video=5)
     changed = recording.mel.copy()
     changed[24:] += 1.0
@@ -120,7 +126,7 @@ def test_what_follows_does_not_change_what_was_said(root):
 
 def test_sampled_classes_follow_the_softmax(root):
     """First sample over many seeds against its distribution."""
-    config, _, sampler = make(root, "wavenet.n_classes=4", "wavenet.pitch_lag_input=false")
+    config, _, sampler = make(root, "wavenet.n_classes=4", "wavenet.pitch_input=none")
     recording = utterance(config, n_video=1)
     logits = sampler.logits(np.zeros(640, np.int32), recording.mel, recording.facial)[0].astype(float)
     expected = np.exp(logits) / np.exp(logits).sum()

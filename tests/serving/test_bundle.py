@@ -26,7 +26,7 @@ TINY = (
     "image.generator_channels=[3, 3, 3, 3, 3, 3, 3]",
     "wavenet.n_layers=3",
     "wavenet.n_classes=16",
-    "wavenet.pitch_lag_input=false",
+    "wavenet.pitch_input=none",
     "wavenet.facial_channels=2",
 )
 
