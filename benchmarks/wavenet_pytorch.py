@@ -98,7 +98,7 @@ class PyTorchEngine:
             gates = torch.empty(1, self.net.n_layers * self.net.residual_channels)
             layers = self._layers(gates)
             rows = [torch.empty(1, bias.shape[1]) for bias, _ in self.head]
-            condition = torch.from_numpy(job.condition) + self.gate_shift
+            condition = torch.tensor(job.condition) + self.gate_shift
             frames = [frame.unsqueeze(1).unbind(0) for frame in condition]
             heat, uniforms = temperature.tolist(), torch.from_numpy(uniform).unsqueeze(1).unbind(0)
             table = self.table.unsqueeze(1).unbind(0)
