@@ -137,16 +137,16 @@ def contenders(
             engine = PyTorchEngine(weights_of(model), config.wavenet, hop_samples=int(model.hop_samples))
             found.append(Contender("PyTorch", "pytorch", engine))
         else:
-            print("PyTorch is left out: its loop knows the paper's form alone (no pitch, prediction, mixtures, linear).")
+            print(
+                "PyTorch is left out: its loop knows the paper's form alone (no pitch, prediction, mixtures, linear)."
+            )
     return found
 
 
 def _ours(model: Any, config: Config, n_threads: int) -> list[Contender]:
     found = []
     engines = {weights: cpu_engine(model, config, weights=weights) for weights in ("float32", "bfloat16")}
-    for threads, batch in ((1, 1), (1, 4), (n_threads, 4)):
-        if (threads, batch) == (1, 4) and found and threads == n_threads and len(found) > 2:
-            continue  # one core: the same as before
+    for threads, batch in dict.fromkeys(((1, 1), (1, 4), (n_threads, 4))):  # on one core two of them are the same
         for weights, engine in engines.items():
             found.append(
                 Contender(

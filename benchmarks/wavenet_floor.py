@@ -1,4 +1,4 @@
-"""What this machine cannot go below: bytes read and multiply-adds done a second, measured by probes; part of wavenet.py.
+"""What this machine cannot go below: bytes read and multiply-adds done a second, by probes; part of wavenet.py.
 
 For each sample a stream reads all weights once and multiplies each once; a batch reads them once for all its streams.
 So many samples a second cannot be passed: 1 / max(bytes / bandwidth, multiply-adds / rate). Everything else a network
@@ -85,8 +85,11 @@ class Probes:
         rates = {}
         for name in {"float32", weights} & set(self._adders):
             adder, done = self._adders[name]
-            rates[name] = n_threads * self._steps[name] * done / self._seconds(
-                lambda adder=adder, name=name: adder(np.float32(0.5), self._steps[name]), n_threads
+            rates[name] = (
+                n_threads
+                * self._steps[name]
+                * done
+                / self._seconds(lambda adder=adder, name=name: adder(np.float32(0.5), self._steps[name]), n_threads)
             )
         return Machine(bandwidth, {weights: max(rates.values())})
 

@@ -22,11 +22,12 @@ def plot(result: dict[str, Any], path: Path) -> None:
     for place, row in zip(places, rows, strict=True):
         text = f"{row['samples_a_second']:,.0f}"
         if "floor" in row:
-            label = "hardware floor" if place == 0 else None
+            label = "the machine's floor" if place == 0 else None
             axes.plot([row["floor"]] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2.0, label=label)
             text += f"   {row['of_floor']:.0%} of floor"
-        axes.annotate(text, (max(row["samples_a_second"], row.get("floor", 0.0)), place), (6, 0),
-                      textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+        end = max(row["samples_a_second"], row.get("floor", 0.0))
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        axes.annotate(text, (end, place), (7, 0), textcoords="offset points", va="center", fontsize=8, bbox=behind)
     rate_hz = result["sample_rate_hz"]
     axes.axvline(rate_hz, color="grey", linestyle="--", linewidth=1.0, label=f"real time, {rate_hz / 1000:g} kHz")
     axes.set_yticks(list(places), [row["name"] for row in rows])
@@ -40,7 +41,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         f"{size['n_classes']} classes; {result['machine']}",
         fontsize=9,
     )
-    axes.legend(loc="upper right" if speeds[-1] < right / 2 else "lower right", fontsize=8, frameon=False)
+    figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
