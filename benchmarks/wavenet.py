@@ -4,7 +4,7 @@
 
 Random weights: speed does not depend on them. First all engines say the logits of one given utterance, so that the
 same network is timed. Then, round after round, each takes a short turn (its own inputs, the clock around
-`generate_batch` alone), and probes of reading and multiplying run beside them. Ratios are taken within a round;
+`generate_batch` alone), and probes of reading and multiplying run just before it. Ratios are taken within a round;
 printed are medians, and the spread of the middle half of the rounds. Run it on a quiet machine. PyTorch comes with
 pip install -e .[benchmarks].
 """
@@ -95,24 +95,22 @@ def measure(config: Config, args: argparse.Namespace, n_threads: int) -> dict[st
         "logit_differences": differences,
         "rows": (rows := _rows(found, rounds, config.wavenet)),
         "aims": _aims(rows, config.wavenet, n_threads),
-        **_machine_figures(rounds),
+        "probes": _machine_figures(found, rounds),
     }
 
 
 def _rounds(found: list[Any], stage: Any, probes: Any, config: Config, n: int) -> list[dict[str, Row]]:
-    """Of each round: by contender, its samples a second and its floor; by kind of probe, what that said."""
+    """Of each round, by contender: its samples a second, its floor, and what the probes just before it said."""
     for contender in found:
         stage.turn(contender)  # compiles, and settles the length of its turns
     rounds = []
     for k in range(n):
         turns: dict[str, Row] = {}
-        for kind in sorted({(c.n_threads, c.weights) for c in found}):
-            machine = probes(kind[1], kind[0])
-            turns[f"probe {kind[1]} {kind[0]}"] = {"machine": machine, "weights": kind[1], "n_threads": kind[0]}
-            for contender in (c for c in found if (c.n_threads, c.weights) == kind):
-                as_asked = {"weights": contender.weights, "batch": contender.batch, "n_threads": contender.n_threads}
-                floor = machine.floor(config.wavenet, **as_asked) if contender.on_cpu else None
-                turns[contender.name] = {"samples_a_second": stage.turn(contender), "floor": floor}
+        for contender in found:
+            as_asked = {"weights": contender.weights, "n_threads": contender.n_threads}
+            machine = probes(**as_asked)
+            floor = machine.floor(config.wavenet, batch=contender.batch, **as_asked) if contender.on_cpu else None
+            turns[contender.name] = {"samples_a_second": stage.turn(contender), "floor": floor, "machine": machine}
         rounds.append(turns)
         print(f"round {k + 1} of {n}", file=sys.stderr, flush=True)
     return rounds
@@ -164,22 +162,21 @@ def _aims(rows: list[Row], net: WaveNetConfig, n_threads: int) -> list[Row]:
     ]
 
 
-def _machine_figures(rounds: list[dict[str, Row]]) -> dict[str, list[Row]]:
+def _machine_figures(found: list[Any], rounds: list[dict[str, Row]]) -> list[Row]:
+    """What the probes said, by number of threads and type of weights."""
     rows = []
-    for name in (name for name in rounds[0] if name.startswith("probe")):
-        probed = [turns[name] for turns in rounds]
-        weights = probed[0]["weights"]
+    for n_threads, weights in sorted({(c.n_threads, c.weights) for c in found}):
+        names = [c.name for c in found if (c.n_threads, c.weights) == (n_threads, weights)]
+        probed = [turns[name]["machine"] for turns in rounds for name in names]
         rows.append(
             {
                 "weights": weights,
-                "n_threads": probed[0]["n_threads"],
-                "gigabytes_a_second": _median(p["machine"].bytes_a_second / 1e9 for p in probed),
-                "billion_multiply_adds_a_second": _median(
-                    p["machine"].multiply_adds_a_second[weights] / 1e9 for p in probed
-                ),
+                "n_threads": n_threads,
+                "gigabytes_a_second": _median(m.bytes_a_second / 1e9 for m in probed),
+                "billion_multiply_adds_a_second": _median(m.multiply_adds_a_second[weights] / 1e9 for m in probed),
             }
         )
-    return {"probes": rows}
+    return rows
 
 
 def _median(values: Iterable[float]) -> float:
@@ -221,7 +218,7 @@ def show(result: dict[str, Any]) -> None:
     for row in result["rows"]:
         cells = [form.format(row[name]) if name in row else "-" for name, form in forms.items()]
         print(f"{row['name']:36}" + "".join(f"{cell:>13}" for cell in cells))
-    print("\nthe machine:")
+    print("\nThe machine:")
     for row in result["probes"]:
         print(
             f"  {row['n_threads']} thread(s), {row['weights']}: reads {row['gigabytes_a_second']:.1f} GB/s, "

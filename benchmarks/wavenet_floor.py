@@ -77,21 +77,17 @@ class Probes:
             for name, (adder, _) in self._adders.items()
         }
 
-    def __call__(self, weights: str, n_threads: int) -> Machine:
+    def __call__(self, *, weights: str, n_threads: int) -> Machine:
         """Of a network with such weights. Without a dot product for bfloat16, its rate is float32's."""
         buffer, n = self._buffers[weights], self._passes[weights]
-        n_bytes = n_threads * n * buffer.size // (LOADS * WIDTH) * (LOADS * WIDTH) * 4
-        bandwidth = n_bytes / self._seconds(lambda: read(buffer, n), n_threads)
-        rates = {}
-        for name in {"float32", weights} & set(self._adders):
-            adder, done = self._adders[name]
-            rates[name] = (
-                n_threads
-                * self._steps[name]
-                * done
-                / self._seconds(lambda adder=adder, name=name: adder(np.float32(0.5), self._steps[name]), n_threads)
-            )
-        return Machine(bandwidth, {weights: max(rates.values())})
+        bandwidth = n_threads * n * buffer.nbytes / self._seconds(lambda: read(buffer, n), n_threads)
+        names = {"float32", weights} & set(self._adders)
+        return Machine(bandwidth, {weights: max(self._rate(name, n_threads) for name in names)})
+
+    def _rate(self, name: str, n_threads: int) -> float:
+        """Multiply-adds a second of all threads together."""
+        (adder, done), n = self._adders[name], self._steps[name]
+        return n_threads * n * done / self._seconds(lambda: adder(np.float32(0.5), n), n_threads)
 
     def _seconds(self, work: Callable[[], Any], n_threads: int) -> float:
         started = time.perf_counter()
