@@ -148,7 +148,8 @@ def mixture_log_shares(logits, parameters, centre, companded):
     peak = parameters[0]
     for m in range(1, n):
         peak = max(peak, parameters[m])
-    logits[:] = F32(1e-30)
+    for j in range(n_classes):
+        logits[j] = F32(1e-30)  # so that its logarithm exists
     for m in range(n):
         inverse = np.exp(-max(parameters[2 * n + m] + F32(START_LOG_SCALE), F32(MIN_LOG_SCALE)))
         mean = parameters[n + m] + centre
