@@ -9,9 +9,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from avsc_tf.conversion.sampler_kernels.emitter import I64, Emitter
+from avsc_tf.conversion.sampler_kernels.emitter import I32, I64, Emitter
 
 I16 = ir.IntType(16)
+FLOATS_A_LINE = 16  # of the cache
 
 
 class _Rows(Emitter):
@@ -54,6 +55,26 @@ def remember(typing_context, ways, words, memory, pairs, rings, ring_at, x_at, p
             rows.store(rows.as_input(x), rows.inputs, builder.add(before, channels))
             biased = builder.fadd(x, rows.load(biases, builder.add(bias_at, j)))
             rows.store(biased, rows.memory, builder.add(x_at, j))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def fetch(typing_context, ways, array, place, count):
+    """Asks for `count` numbers of float32 `array` to be brought into the cache while others are at work."""
+    signature = types.void(ways, array, types.intp, types.intp)
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        to_read, nearest, of_data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        start, step = ir.Constant(I64, 0), ir.Constant(I64, FLOATS_A_LINE)
+        with cgutils.for_range_slice(builder, start, arguments[3], step) as (j, _):
+            there = builder.bitcast(builder.gep(data, [builder.add(arguments[2], j)]), pointer)
+            builder.call(ask, [there, to_read, nearest, of_data])
         return context.get_dummy_value()
 
     return signature, generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -73,6 +73,19 @@ class CpuEngine:
             for worker in workers:
                 worker.result()
         return [speech.classes for speech in speeches]
+
+    def stream(
+        self, job: Utterance, *, temperature: Floats, uniform: Floats, chunk_frames: int
+    ) -> Iterator[NDArray[np.int32]]:
+        """The classes of one utterance as they are made, [chunk_frames * hop_samples] at a time; the last may be fewer."""
+        speech = Speech(job, temperature, uniform, np.zeros(len(uniform), np.int32))
+        lanes, hop = self.lanes(), self._sizes.hop_samples
+        if speech.frames_left:
+            lanes.add(speech)
+        while speech.frames_left:
+            before = speech.done_frames
+            lanes.advance(chunk_frames)
+            yield speech.classes[before * hop : speech.done_frames * hop]
 
     def logits(self, job: Utterance, classes: NDArray[np.int32]) -> Floats:
         """Teacher-forced: [samples, n_classes], each sample's prediction from those before it."""

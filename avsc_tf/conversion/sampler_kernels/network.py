@@ -11,7 +11,7 @@ from numba import njit
 
 from avsc_tf.conversion.sampler_kernels.compiling import OPTIONS, compiled
 from avsc_tf.conversion.sampler_kernels.drawing import add_peak, draw, mixture_log_shares, mixture_logits
-from avsc_tf.conversion.sampler_kernels.elementwise import gate, ready, remember
+from avsc_tf.conversion.sampler_kernels.elementwise import fetch, gate, ready, remember
 from avsc_tf.conversion.sampler_kernels.tiles import rows_a_word, tile
 from avsc_tf.features.companding import LINEAR_SCALE
 
@@ -84,6 +84,16 @@ def product(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_st
               start_step, least, n_lanes)  # fmt: skip
         at += n_out * n_words
     return at
+
+
+@njit(**OPTIONS)
+def _fetch_layer(ways, rings, ring_at, ring_count, biases, bias_at, condition, condition_at, condition_step, channels,
+                 n_lanes):  # fmt: skip
+    """What the next layer needs beside its weights: they push it out of the cache between one sample and the next."""
+    fetch(ways, rings, ring_at, ring_count)
+    fetch(ways, biases, bias_at, channels)
+    for lane in range(n_lanes):
+        fetch(ways, condition, condition_at + lane * condition_step, 2 * channels)
 
 
 @njit(**OPTIONS)
@@ -194,6 +204,7 @@ def run(ways, sizes, weights, memory, block, n_lanes, n_frames, forced):
     skip_bias = (1 + n_layers) * channels
     condition = block.condition.reshape(-1)
     lane_condition = block.condition.shape[1] * n_layers * 2 * channels
+    ring_step = memory.rings.shape[1] * memory.rings.shape[2]
     mu = F32(sizes.n_classes - 1)
     log_mu = np.log1p(mu)
     for sample in range(n_frames * sizes.hop_samples):
@@ -211,6 +222,11 @@ def run(ways, sizes, weights, memory, block, n_lanes, n_frames, forced):
             dilation = weights.dilations[k]
             slot = (ring + (clock & (dilation - 1))) * capacity * channels
             ring += dilation
+            if k < n_layers - 1:
+                following = (ring + (clock & (weights.dilations[k + 1] - 1))) * ring_step
+                _fetch_layer(ways, memory.rings, following, n_lanes * ring_step // capacity, biases, (2 + k) * channels,
+                             condition, (frame * n_layers + k + 1) * 2 * channels, lane_condition, channels,
+                             n_lanes)  # fmt: skip
             for lane in range(n_lanes):
                 remember(ways, words, floats, pairs, memory.rings, slot + lane * channels, x_at + lane * channels,
                          pair_at + lane * 2 * channels, biases, (1 + k) * channels, channels)  # fmt: skip
