@@ -33,6 +33,7 @@ class CpuEngine:
 
     def __init__(self, model: Any, config: Config, vectors: Vectors):
         self.vectors = vectors
+        self.hop_samples: int = model.hop_samples
         self._sizes: Sizes = sizes_of(model, sample_rate_hz=config.wavenet.sample_rate_hz, n_lanes=1)
         bfloat16 = config.wavenet.sampler_weights == "bfloat16"
         self.weights: Weights = weights_of(model, self._sizes, vectors, bfloat16=bfloat16)
@@ -58,6 +59,8 @@ class CpuEngine:
             n_threads: as many as there are cores for this process by default.
             lanes: utterances spoken in step by a thread; by default what the utterances fill, at most `MOST_LANES`.
         """
+        if not jobs:
+            return []
         speeches = [
             Speech(job, heat, uniform, np.zeros(len(uniform), np.int32))
             for job, heat, uniform in zip(jobs, temperatures, uniforms, strict=True)
@@ -79,7 +82,7 @@ class CpuEngine:
     ) -> Iterator[NDArray[np.int32]]:
         """The classes of one utterance as they are made, [chunk_frames * hop_samples] at a time; the last may be fewer."""
         speech = Speech(job, temperature, uniform, np.zeros(len(uniform), np.int32))
-        lanes, hop = self.lanes(), self._sizes.hop_samples
+        lanes, hop = self.lanes(), self.hop_samples
         if speech.frames_left:
             lanes.add(speech)
         while speech.frames_left:

@@ -68,12 +68,6 @@ def product(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_st
     """
     wide = 4 * len(ways)
     n_words = n_rows // rows_a_word(words)
-    if n_lanes == 1:
-        while n_out >= 2 * wide:
-            tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-                 least, 8, 1)  # fmt: skip
-            at += 2 * wide * n_words
-            out_at, start_at, n_out = out_at + 2 * wide, start_at + 2 * wide, n_out - 2 * wide
     while n_out >= wide:
         _panel(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
                least, n_lanes)  # fmt: skip

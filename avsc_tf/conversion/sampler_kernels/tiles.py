@@ -21,7 +21,6 @@ from numba.extending import intrinsic
 
 from avsc_tf.conversion.sampler_kernels.emitter import I64, Emitter
 
-PANEL_VECTORS = 4  # of outputs in the widest panel; a tile may span several
 CHAINS = 4  # sums under way at a time for each lane, so that the latency of a multiply-add is hidden
 class _BFloat(ir.Type):
     """bfloat16, which llvmlite has no name for."""
@@ -136,15 +135,10 @@ class _TileEmitter(Emitter):
 
     def _add_row(self, sums: list[ir.Value], row: ir.Value, base: int) -> None:
         """One row of words: one row of weights, or two."""
-        panel = min(self.n_vectors, PANEL_VECTORS)
-        in_panel = self.builder.mul(row, ir.Constant(I64, panel * self.width))
-        panel_words = self.builder.mul(self.n_words, ir.Constant(I64, panel * self.width))
+        in_panel = self.builder.mul(row, ir.Constant(I64, self.n_vectors * self.width))
+        at = self.builder.add(self.word_at, in_panel)
         kind = self.floats if self.kind == "float32" else self.words
-        words = []
-        for j in range(self.n_vectors):
-            whole = self.builder.mul(panel_words, ir.Constant(I64, j // panel))
-            at = self.builder.add(self.word_at, self.builder.add(whole, in_panel))
-            words.append(self.load(self.panel, self.step(at, j % panel * self.width), kind))
+        words = [self.load(self.panel, self.step(at, j * self.width), kind) for j in range(self.n_vectors)]
         for lane in range(self.n_lanes):
             mine = range(base + lane * self.n_vectors, base + (lane + 1) * self.n_vectors)
             x = self._inputs(lane, row)
