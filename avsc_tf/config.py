@@ -151,8 +151,8 @@ class WaveNetConfig:
     pitch_input: Literal["none", "f0", "lag"]  # F0 and voicing; lag: and the waveform one pitch period ago (ours)
     prediction_order: int  # linear prediction from the mel, input and offset of the softmax; 0 leaves it out (ours)
     input_noise: float  # largest deviation, companded units, of the noise on the past samples in training (ours)
-    temperature: float  # of the softmax when speaking, 0: always the likeliest class; in unvoiced frames, or everywhere without the pitch lag
-    voiced_temperature: float  # below 1: less hoarse, less lively (ours)
+    temperature: float  # of the softmax when speaking: in unvoiced frames, or everywhere without the pitch lag
+    voiced_temperature: float  # below 1: less hoarse, less lively (ours); 0 of either: always the likeliest class
     mel_matching_passes: int  # spectral gains that bring the speech to the mel it was asked for; 0: as sampled (ours)
     sampler: Literal["auto", "cpu", "tensorflow"]  # auto: TensorFlow for many utterances where there is a GPU, else CPU
     sampler_weights: Literal["float32", "bfloat16"]  # on the CPU; bfloat16 is up to twice as fast, a little less exact

@@ -45,7 +45,8 @@ def _make(root, *overrides: str):
     keras.utils.set_random_seed(8)
     model, rng = build_wavenet(config), np.random.default_rng(9)
     for weight in model.trainable_weights:
-        scale = 0.03 if "peak" in weight.path else 0.3  # a sharper peak makes logits of -150, beyond float32's 1e-4
+        fan_in = weight.shape[-2] if len(weight.shape) > 1 else 1
+        scale = 0.03 if "peak" in weight.path else min(0.3, 1.2 / np.sqrt(fan_in))  # logits stay where float32 has 1e-5
         weight.assign(weight.numpy() + scale * rng.normal(size=weight.shape))
     model.mel_normalisation.set_statistics(np.full(80, -5.0), np.full(80, 2.0))
     return config, model, WaveNetSampler(model, config)

@@ -27,7 +27,8 @@ def test_a_drop_of_20_decibels_is_no_pause():
 
 
 def test_parts_are_spoken_from_silence_and_joined_in_place(make, utterance):
-    config, _, sampler = make("wavenet.cut_at_pauses_seconds=0.05", "wavenet.pitch_input=none", "wavenet.pre_emphasis=0")
+    plain = ["wavenet.pitch_input=none", "wavenet.pre_emphasis=0"]
+    config, _, sampler = make("wavenet.cut_at_pauses_seconds=0.05", *plain)
     recording = utterance(config, n_video=12)
     mel = recording.mel.copy()
     mel[40:60] = np.log(config.acoustic.log_floor)
@@ -35,7 +36,7 @@ def test_parts_are_spoken_from_silence_and_joined_in_place(make, utterance):
     assert [(part.start, part.stop) for part in parts] == [(0, 50), (50, 96)]
     whole = sampler.generate([mel], [recording.facial], seed=4)[0]
     assert len(whole) == 12 * 640
-    uncut = make("wavenet.pitch_input=none", "wavenet.pre_emphasis=0")[2]
+    uncut = make(*plain)[2]
     before = uncut.generate([mel], [recording.facial], seed=4)[0]
     np.testing.assert_array_equal(whole[: 50 * 80], before[: 50 * 80])
     assert (whole[50 * 80 :] != before[50 * 80 :]).any()  # the second part knows nothing of the first

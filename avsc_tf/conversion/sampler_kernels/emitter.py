@@ -49,8 +49,9 @@ class Emitter:
 
     def splat(self, value: ir.Value) -> ir.Value:
         vector = ir.VectorType(value.type, self.width)
-        first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(I32, 0))
-        return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(self.words, [0] * self.width))
+        nothing, everywhere = ir.Constant(vector, ir.Undefined), ir.Constant(self.words, [0] * self.width)
+        first = self.builder.insert_element(nothing, value, ir.Constant(I32, 0))
+        return self.builder.shuffle_vector(first, nothing, everywhere)
 
     def constant(self, value: float) -> ir.Value:
         return ir.Constant(self.floats, [value] * self.width)

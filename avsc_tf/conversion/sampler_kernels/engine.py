@@ -80,7 +80,7 @@ class CpuEngine:
     def stream(
         self, job: Utterance, *, temperature: Floats, uniform: Floats, chunk_frames: int
     ) -> Iterator[NDArray[np.int32]]:
-        """The classes of one utterance as they are made, [chunk_frames * hop_samples] at a time; the last may be fewer."""
+        """The classes of one utterance while they are made, [chunk_frames * hop_samples] at a time, the rest last."""
         speech = Speech(job, temperature, uniform, np.zeros(len(uniform), np.int32))
         lanes, hop = self.lanes(), self.hop_samples
         if speech.frames_left:

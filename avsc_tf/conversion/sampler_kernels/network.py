@@ -115,9 +115,10 @@ def _features(features, sizes, memory, lane, lag, offsets):
         n_taps = offsets.size
         for k in range(n_taps):
             place = age - period + offsets[k]
-            features[n + k] = companded[place & past] if place >= 0 else memory.past_companded[lane, past + 1]
+            tap = place & past if place >= 0 else sizes.history  # where silence lies
+            features[n + k] = companded[tap]
             if sizes.has_linear:
-                features[n + n_taps + k] = expanded[place & past] if place >= 0 else memory.past_expanded[lane, past + 1]
+                features[n + n_taps + k] = expanded[tap]
         n += 2 * n_taps if sizes.has_linear else n_taps
     if sizes.order:
         features[n] = memory.predicted[lane, 1]

@@ -22,6 +22,8 @@ from numba.extending import intrinsic
 from avsc_tf.conversion.sampler_kernels.emitter import I64, Emitter
 
 CHAINS = 4  # sums under way at a time for each lane, so that the latency of a multiply-add is hidden
+
+
 class _BFloat(ir.Type):
     """bfloat16, which llvmlite has no name for."""
 
@@ -91,11 +93,10 @@ class _TileEmitter(Emitter):
         self.x = self.data(4) if self.kind == "dot" else self.memory
         _, _, self.word_at, _, _, x_at, x_step, n_rows, self.out_at, self.out_step = arguments[:10]
         self.start_at, self.start_step, self.least = arguments[11:14]
-        halve = (lambda value: builder.ashr(value, ir.Constant(I64, 1))) if self.kind == "dot" else (lambda value: value)
-        self.x_places = [
-            builder.add(halve(x_at), builder.mul(halve(x_step), ir.Constant(I64, lane))) for lane in range(n_lanes)
-        ]
-        self.n_words = n_rows if self.kind == "float32" else builder.ashr(n_rows, ir.Constant(I64, 1))
+        if self.kind == "dot":
+            x_at, x_step = self._half(x_at), self._half(x_step)
+        self.x_places = [builder.add(x_at, builder.mul(x_step, ir.Constant(I64, lane))) for lane in range(n_lanes)]
+        self.n_words = n_rows if self.kind == "float32" else self._half(n_rows)
         if self.kind == "dot":
             halves = ir.VectorType(_BFloat(), 2 * self.width)
             kind = ir.FunctionType(self.floats, [self.floats, halves, halves])
@@ -129,6 +130,9 @@ class _TileEmitter(Emitter):
         builder.position_at_end(after)
         self._store([self._total(now, k, len(first)) for k in range(len(first))])
 
+    def _half(self, value: ir.Value) -> ir.Value:
+        return self.builder.ashr(value, ir.Constant(I64, 1))
+
     def _start(self, lane: int, j: int) -> ir.Value:
         place = self.builder.add(self.start_at, self.builder.mul(self.start_step, ir.Constant(I64, lane)))
         return self.load(self.start, self.step(place, j * self.width))
@@ -158,7 +162,8 @@ class _TileEmitter(Emitter):
         if self.kind == "float32":
             return self.multiply_add(word, x[0], total)
         if self.kind == "dot":
-            return builder.call(self.dot, [total, builder.bitcast(word, self.halves), builder.bitcast(x[0], self.halves)])
+            pairs, inputs = builder.bitcast(word, self.halves), builder.bitcast(x[0], self.halves)
+            return builder.call(self.dot, [total, pairs, inputs])
         even = builder.bitcast(builder.shl(word, self.mask(16)), self.floats)
         odd = builder.bitcast(builder.and_(word, self.mask(-65536)), self.floats)
         return self.multiply_add(odd, x[1], self.multiply_add(even, x[0], total))
