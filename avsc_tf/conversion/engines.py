@@ -21,7 +21,7 @@ class Engine(Protocol):
     """Makes classes from utterances; none changes another's. The CPU's engines stream, too."""
 
     def generate_batch(
-        self, jobs: Sequence[Utterance], *, temperatures: Sequence[Floats], uniforms: Sequence[Floats], **options: Any
+        self, jobs: Sequence[Utterance], *, temperatures: Sequence[Floats], uniforms: Sequence[Floats]
     ) -> list[NDArray[np.int32]]: ...
 
     def logits(self, job: Utterance, classes: NDArray[np.int32]) -> Floats: ...

@@ -40,7 +40,8 @@ def said(engine, jobs, *, temperature=0.8, **options):
 
 
 @needs_vectors
-@pytest.mark.parametrize("vectors", [v.AVX2, pytest.param(v.NEON, marks=pytest.mark.slow)], ids=lambda v: v.name)
+@pytest.mark.slow  # each width is compiled
+@pytest.mark.parametrize("vectors", [v.AVX2, v.NEON], ids=lambda v: v.name)
 def test_narrower_vectors_agree(vectors, make, utterance):
     """They need no such processor: LLVM splits them, or leaves them half empty."""
     config, model, sampler = make(*WIDE)
@@ -86,7 +87,7 @@ def test_the_dot_product_rounds_the_inputs_too(make, utterance):
 @pytest.mark.parametrize("weights", ["float32", "bfloat16"])
 def test_threads_lanes_and_companions_change_nothing(weights, make, utterance):
     config, model, sampler = make(f"wavenet.sampler_weights={weights}", *WIDE)
-    recordings = [utterance(config, n, seed=n) for n in (2, 5, 1, 3, 4, 2, 3)]
+    recordings = [utterance(config, n, seed=k) for k, n in enumerate((2, 5, 1, 3, 4, 2, 3))]
     jobs = [sampler.utterance(r.mel, r.facial) for r in recordings]
     engine = CpuEngine(model, config, HERE)
     alone = [said(engine, [job], n_threads=1, lanes=1)[0] for job in jobs]
@@ -123,7 +124,7 @@ def test_temperature_zero_takes_the_likeliest_class(kind, make, utterance):
 
 @needs_vectors
 def test_a_mixture_is_drawn_as_its_logits_say(make, utterance):
-    """Of many samples, the share that falls below each class is the cumulated probability, on the average."""
+    """Each random number lies within the drawn class's part of the cumulated shares."""
     config, model, sampler = make("wavenet.n_mixtures=3", "wavenet.prediction_order=0")
     recording = utterance(config, n_video=6)
     job = sampler.utterance(recording.mel, recording.facial)
@@ -134,7 +135,8 @@ def test_a_mixture_is_drawn_as_its_logits_say(make, utterance):
     uniform = np.random.default_rng(5).random(len(classes), dtype=np.float32)
     upper = np.cumsum(shares, axis=1)[np.arange(len(classes)), classes]
     lower = upper - shares[np.arange(len(classes)), classes]
-    assert ((lower - 1e-5 <= uniform) & (uniform <= upper + 1e-5)).all()  # float32 sums of 32 shares
+    outside = np.maximum(lower - uniform, uniform - upper)
+    assert outside.max() < 1e-4  # float32: logits of up to 100 keep 1e-5 of a share
 
 
 def test_bfloat16_to_the_nearest_even():

@@ -155,7 +155,7 @@ def mixture_log_shares(logits, parameters, centre, companded):
         mean = parameters[n + m] + centre
         weight = np.exp(parameters[m] - peak)
         step = np.exp(F32(-2.0) * half_step * inverse)
-        within = weight * (F32(1.0) - step)
+        within = -weight * np.expm1(F32(-2.0) * half_step * inverse)
         for j in range(1, n_classes - 1):
             upper = (companded[j] + half_step - mean) * inverse
             beyond = exp(-min(max(upper, F32(-FARTHEST)), F32(FARTHEST)))
