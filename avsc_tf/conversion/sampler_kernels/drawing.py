@@ -141,7 +141,7 @@ def mixture_logits(logits, parameters, centre, companded):
 def mixture_log_shares(logits, parameters, centre, companded):
     """As `mixture_logits`, quicker and without their far tails: to draw from, not to look at.
 
-    A class's share of a logistic is (1 - e^-step) sigmoid(upper) sigmoid(-lower), the outermost ones' but one of these.
+    A class's share of a logistic is (1 - e^-width) sigmoid(upper) sigmoid(-lower), the outermost ones' but one of these.
     """
     n, n_classes = parameters.size // 3, logits.size
     half_step = F32(1.0) / F32(n_classes - 1)
@@ -154,12 +154,13 @@ def mixture_log_shares(logits, parameters, centre, companded):
         inverse = np.exp(-max(parameters[2 * n + m] + F32(START_LOG_SCALE), F32(MIN_LOG_SCALE)))
         mean = parameters[n + m] + centre
         weight = np.exp(parameters[m] - peak)
-        step = np.exp(F32(-2.0) * half_step * inverse)
-        within = -weight * np.expm1(F32(-2.0) * half_step * inverse)
+        width = F32(2.0) * half_step * inverse  # of a class, in scales
+        within = -weight * np.expm1(-width)
         for j in range(1, n_classes - 1):
             upper = (companded[j] + half_step - mean) * inverse
-            beyond = exp(-min(max(upper, F32(-FARTHEST)), F32(FARTHEST)))
-            logits[j] += within / ((F32(1.0) + beyond) * (F32(1.0) + step / beyond))
+            above = exp(-min(max(upper, F32(-FARTHEST)), F32(FARTHEST)))
+            below = exp(min(max(upper - width, F32(-FARTHEST)), F32(FARTHEST)))
+            logits[j] += within / ((F32(1.0) + above) * (F32(1.0) + below))
         lowest, highest = companded[0] + half_step - mean, mean - companded[n_classes - 1] + half_step
         logits[0] += weight / (F32(1.0) + exp(-min(max(lowest * inverse, F32(-FARTHEST)), F32(FARTHEST))))
         logits[n_classes - 1] += weight / (F32(1.0) + exp(-min(max(highest * inverse, F32(-FARTHEST)), F32(FARTHEST))))
