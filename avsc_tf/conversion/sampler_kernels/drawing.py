@@ -141,7 +141,7 @@ def mixture_logits(logits, parameters, centre, companded):
 def mixture_log_shares(logits, parameters, centre, companded):
     """As `mixture_logits`, quicker and without their far tails: to draw from, not to look at.
 
-    A class's share of a logistic is (1 - e^-width) sigmoid(upper) sigmoid(-lower), the outermost ones' but one of these.
+    A class's share of a logistic is (1 - e^-width) sigmoid(upper) sigmoid(-lower), an outermost one's but one of these.
     """
     n, n_classes = parameters.size // 3, logits.size
     half_step = F32(1.0) / F32(n_classes - 1)
