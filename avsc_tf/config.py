@@ -152,8 +152,11 @@ class WaveNetConfig:
     prediction_order: int  # linear prediction from the mel, input and offset of the softmax; 0 leaves it out (ours)
     input_noise: float  # largest deviation, companded units, of the noise on the past samples in training (ours)
     temperature: float  # of the softmax when speaking: in unvoiced frames, or everywhere without the pitch lag
-    voiced_temperature: float  # below 1: less hoarse, less lively (ours)
+    voiced_temperature: float  # below 1: less hoarse, less lively (ours); 0 of either: always the likeliest class
     mel_matching_passes: int  # spectral gains that bring the speech to the mel it was asked for; 0: as sampled (ours)
+    sampler: Literal["auto", "cpu", "tensorflow"]  # auto: TensorFlow for many utterances where there is a GPU, else CPU
+    sampler_weights: Literal["float32", "bfloat16"]  # on the CPU; bfloat16 is up to twice as fast, a little less exact
+    cut_at_pauses_seconds: float  # least pause at which an utterance may be spoken in parts at a time; 0: never (ours)
     crop_seconds: float
     batch_size: int
     learning_rate: float
@@ -440,8 +443,9 @@ def _check(config: Config, place: str) -> None:
         (wavenet.n_mixtures >= 0, "wavenet.n_mixtures must not be negative"),
         (wavenet.prediction_order >= 0, "wavenet.prediction_order must not be negative"),
         (wavenet.input_noise >= 0, "wavenet.input_noise must not be negative"),
-        (min(wavenet.temperature, wavenet.voiced_temperature) > 0, "wavenet temperatures must be positive"),
+        (min(wavenet.temperature, wavenet.voiced_temperature) >= 0, "wavenet temperatures must not be negative"),
         (wavenet.mel_matching_passes >= 0, "wavenet.mel_matching_passes must not be negative"),
+        (wavenet.cut_at_pauses_seconds >= 0, "wavenet.cut_at_pauses_seconds must not be negative"),
         (0 <= wavenet.pre_emphasis < 1, "wavenet.pre_emphasis must lie in [0, 1)"),
         (wavenet.condition_rnn_units % 2 == 0, "wavenet.condition_rnn_units must be even"),
         (

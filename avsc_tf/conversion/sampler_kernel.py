@@ -1,4 +1,4 @@
-"""One WaveNet sample after another in compiled code (Numba): every dilated layer keeps a ring of its past inputs.
+"""The kernel of `sampler_plain`: one WaveNet sample after another; every dilated layer keeps a ring of past inputs.
 
 Nothing is computed twice, as in Paine et al. (2016). Compiled once a machine and cached on disk.
 """
@@ -58,10 +58,13 @@ def _rectify(x):
 
 @njit(**_OPTIONS)
 def _draw(logits, temperature, uniform):
-    """Class whose share of the cumulated softmax holds `uniform`; overwrites `logits`."""
-    peak = logits[0]
+    """Class whose share of the cumulated softmax holds `uniform`; overwrites `logits`. Temperature 0: the likeliest."""
+    peak, likeliest = logits[0], 0
     for j in range(logits.size):
-        peak = max(peak, logits[j])
+        if logits[j] > peak:
+            peak, likeliest = logits[j], j
+    if temperature <= F32(0.0):
+        return likeliest
     total = F32(0.0)
     inverse = F32(1.0) / temperature
     for j in range(logits.size):

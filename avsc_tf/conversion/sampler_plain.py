@@ -1,9 +1,12 @@
-"""The WaveNet's samples by plain Numba loops, on any machine."""
+"""The WaveNet's samples by plain Numba loops: for processors whose vectors `sampler_kernels` does not know."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +24,28 @@ class PlainEngine:
         self.hop_samples = model.hop_samples
         self._weights = _kernel_weights(model)
 
-    def generate(self, job: Utterance, *, temperature: Floats, uniform: Floats) -> NDArray[np.int32]:
-        """temperature [frames], uniform [samples] in [0, 1) -> classes [samples]."""
+    def generate_batch(
+        self,
+        jobs: Sequence[Utterance],
+        *,
+        temperatures: Sequence[Floats],
+        uniforms: Sequence[Floats],
+        n_threads: int | None = None,
+        lanes: int | None = None,
+    ) -> list[NDArray[np.int32]]:
+        """As `CpuEngine.generate_batch`; a thread speaks one utterance at a time, whatever `lanes`."""
+        with ThreadPoolExecutor(n_threads or joblib.cpu_count()) as pool:
+            return list(pool.map(self._generate, jobs, temperatures, uniforms))
+
+    def stream(
+        self, job: Utterance, *, temperature: Floats, uniform: Floats, chunk_frames: int
+    ) -> Iterator[NDArray[np.int32]]:
+        """As `CpuEngine.stream`, but the whole utterance is spoken before the first chunk."""
+        classes = self._generate(job, temperature, uniform)
+        step = chunk_frames * self.hop_samples
+        yield from (classes[start : start + step] for start in range(0, len(classes), step))
+
+    def _generate(self, job: Utterance, temperature: Floats, uniform: Floats) -> NDArray[np.int32]:
         classes = np.zeros(len(uniform), np.int32)
         self._run(job, classes, forced=False, temperature=temperature, uniform=uniform)
         return classes

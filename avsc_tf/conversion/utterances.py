@@ -17,13 +17,23 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance at frame rate; an engine (`sampler_plain`) makes its samples one after another."""
+    """One utterance at frame rate; an engine (see `engines`) makes its samples one after another."""
 
     condition: Floats  # [frames, n_layers, 2 * residual], biases of the gates included
     lag: NDArray[np.int32]  # [samples] of the pitch period, 0 where unvoiced; empty without the pitch lag
     voiced: NDArray[np.bool_]  # [frames]
     coefficients: Floats  # [frames, prediction_order], or no rows
     log_mel: Floats  # [frames, n_mels], natural log
+
+    def part(self, start: int, stop: int, *, hop_samples: int) -> Utterance:
+        """Frames `start` to `stop` - 1, as an utterance of its own."""
+        return Utterance(
+            self.condition[start:stop],
+            self.lag[start * hop_samples : stop * hop_samples],
+            self.voiced[start:stop],
+            self.coefficients[start:stop],
+            self.log_mel[start:stop],
+        )
 
 
 class UtteranceMaker:

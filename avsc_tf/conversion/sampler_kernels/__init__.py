@@ -1,0 +1,1 @@
+"""The WaveNet, one sample after another, as compiled vector code (Numba)."""
