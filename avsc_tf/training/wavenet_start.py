@@ -11,12 +11,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 import numpy as np
+from keras.src.utils.naming import to_snake_case
 
 from avsc_tf.config import Config, WaveNetConfig
 from avsc_tf.errors import ConfigError
@@ -27,7 +29,7 @@ from avsc_tf.training.checkpoints import load_weights
 PACKAGED_WEIGHTS = PACKAGED_PITCH.with_name("wavenet_small.weights.h5")
 FACIAL_KERNEL = "layers/facial_at_mel_rate/projection/vars/0"  # where Keras stores it, [n_facial, facial_channels]
 FACIAL_LAYER = "facial_projection"
-CONDITION_LAYERS = ("condition_rnn", "condition_conv")  # the first that exists reads the condition features
+CONDITION_LAYERS = ("condition_rnn", "condition_conv")  # what reads the condition features, with and without BLSTM
 SAMPLE_LAYER = "input_projection"
 PITCH_INPUTS: tuple[Literal["none", "f0", "lag"], ...] = ("none", "f0", "lag")  # each has the inputs of those before it
 
@@ -49,15 +51,14 @@ def load_initial_weights(model: WaveNet, init_from: str | Path, config: Config |
     path = PACKAGED_WEIGHTS if str(init_from) == "pretrained" else Path(init_from)
     if not path.is_file():
         raise ConfigError(f"wavenet.init_from: {path} does not exist. Name a weights file, `pretrained`, or nothing.")
-    before = model.get_weights()
-    try:
+    differs = _difference(model, path)
+    if not differs:
         _load_whole(model, path)
-    except ConfigError as error:
-        model.set_weights(before)  # part of them may have been read
-        donor = _donor(path, config) if config is not None else None
-        if donor is None or config is None:
-            raise error
-        _widen(model, config, *donor)
+        return
+    if config is not None and _facial_channels(path) <= config.wavenet.facial_channels:
+        differs = _load_narrower(model, path, config)
+    if differs:
+        raise ConfigError(f"{path}: holds another network than these settings make ({differs}).")
 
 
 def _load_whole(model: WaveNet, path: Path) -> None:
@@ -69,16 +70,52 @@ def _load_whole(model: WaveNet, path: Path) -> None:
             raise ConfigError(f"{path}: holds another network than these settings make ({warning}).") from warning
 
 
-def _donor(path: Path, config: Config) -> tuple[WaveNet, WaveNetConfig] | None:
-    """The network of the file, where it differs from the settings' by missing inputs alone."""
+def _load_narrower(model: WaveNet, path: Path, config: Config) -> str:
+    """Load the weights of a network with fewer inputs; "" or how the file differs from the nearest such network."""
+    differences = []
     for net in _with_fewer_inputs(config.wavenet, _facial_channels(path)):
         donor = build_wavenet(dataclasses.replace(config, wavenet=net))
-        try:
+        differences.append(_difference(donor, path))
+        if not differences[-1]:
             _load_whole(donor, path)
-        except ConfigError:
-            continue
-        return donor, net
-    return None
+            _widen(model, config, donor, net)
+            return ""
+    return differences[0]
+
+
+def _difference(model: WaveNet, path: Path) -> str:
+    """The first layer whose weights in the file have other shapes than the model's; "" where all fit.
+
+    Keras names the stored layers by their class and their order among those of the class.
+    """
+    counts: Counter[str] = Counter()
+    with h5py.File(path) as file:
+        stored = file.get("layers", {})
+        for layer in model.layers:
+            name = to_snake_case(type(layer).__name__)
+            key = f"{name}_{counts[name]}" if counts[name] else name
+            counts[name] += 1
+            here, there = _shapes(layer), _stored_shapes(stored[key]) if key in stored else []
+            if here != there:
+                return f"layer {layer.name}: weights {there or 'missing'} in the file, {here or 'none'} by the settings"
+        known = {f"{name}_{k}" if k else name for name, n in counts.items() for k in range(n)}
+        further = [key for key in stored if key not in known and _stored_shapes(stored[key])]
+    return f"further layer {further[0]} in the file" if further else ""
+
+
+def _shapes(layer: Any) -> list[tuple[int, ...]]:
+    return sorted(tuple(weight.shape) for weight in layer.weights)
+
+
+def _stored_shapes(group: Any) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = []
+
+    def collect(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
+            found.append(item.shape)
+
+    group.visititems(collect)
+    return sorted(found)
 
 
 def _facial_channels(path: Path) -> int:
@@ -87,16 +124,15 @@ def _facial_channels(path: Path) -> int:
 
 
 def _with_fewer_inputs(net: WaveNetConfig, facial_channels: int) -> Iterator[WaveNetConfig]:
-    pitch_inputs = PITCH_INPUTS[: PITCH_INPUTS.index(net.pitch_input) + 1]
-    if facial_channels <= net.facial_channels:
-        for pitch_input in reversed(pitch_inputs):
-            yield dataclasses.replace(net, facial_channels=facial_channels, pitch_input=pitch_input)
+    """Settings with so many facial channels and with each pitch input that this one contains, the own one first."""
+    for pitch_input in reversed(PITCH_INPUTS[: PITCH_INPUTS.index(net.pitch_input) + 1]):
+        yield dataclasses.replace(net, facial_channels=facial_channels, pitch_input=pitch_input)
 
 
 def _widen(model: WaveNet, config: Config, donor: WaveNet, old: WaveNetConfig) -> None:
     """Copy the donor's weights; rows and columns of inputs it has not got stay as the module's docstring says."""
     new, n_mels = config.wavenet, config.acoustic.n_mels
-    condition = next(name for name in CONDITION_LAYERS if _has_layer(model, name))
+    condition = CONDITION_LAYERS[0] if new.condition_rnn_units else CONDITION_LAYERS[1]
     rows = {
         condition: (_condition_labels(old, n_mels), _condition_labels(new, n_mels)),
         SAMPLE_LAYER: (_sample_labels(old), _sample_labels(new)),
@@ -150,11 +186,3 @@ def _sample_labels(net: WaveNetConfig) -> Labels:
 
 def _labels(*parts: tuple[str, int]) -> Labels:
     return list(itertools.chain.from_iterable([(name, k) for k in range(n)] for name, n in parts))
-
-
-def _has_layer(model: Any, name: str) -> bool:
-    return name in _names(model.layers)
-
-
-def _names(layers: Sequence[Any]) -> list[str]:
-    return [layer.name for layer in layers]
