@@ -8,7 +8,10 @@ paper trains on natural features.
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,7 @@ from avsc_tf.features.statistics import join_facial
 from avsc_tf.records.reader import Records, choose, clip_stem, pair_stem
 from avsc_tf.schema import CLIP, PAIR
 from avsc_tf.timebase import Timebase
+from avsc_tf.training.checkpoints import write_atomically
 
 # standardised mel [8 frames, n_mels] and facial [frames, n_facial] of the source -> those of the target
 Convert = Callable[[Floats, Floats], tuple[Floats, Floats]]
@@ -45,13 +49,21 @@ class ConvertedClips(StreamedRecordings):
         convert: Convert,
         config: Config,
         estimator: PitchEstimator | None,
+        *,
+        cache: Path | None = None,
     ):
-        """`natural`: all of the target's clips of `split`, in the records' order."""
+        """Args beside the settings:
+
+        natural: all of the target's clips of `split`, in the records' order.
+        cache: folder that keeps what was converted, for clips that are asked for again and again.
+        """
         timebase = Timebase.from_config(config.time)
         clips = StreamedRows(records, clip_stem("target", split), ())
         super().__init__(clips.lengths, config, estimator)
         self._natural = natural
         self._convert = convert
+        self._cache = cache
+        self._writing = threading.Lock()
         self._statistics = records.statistics
         self._per = timebase.mel_per_video
         self._names = [clips.name(k) for k in range(len(clips.lengths))]
@@ -69,14 +81,9 @@ class ConvertedClips(StreamedRecordings):
         natural, name = self._natural[k], self._names[k]
         if name not in self._pair_of:
             return natural
-        mel, facial = self._converted(name)
-        path = self._pairs.whole(self._pair_of[name])["path"]
-        n_target = int(self.video_frames[k])
-        mel, facial = on_target_timeline(
-            mel, facial, path, n_target, smooth_frames=self.config.alignment.smooth_frames, mel_per_video=self._per
-        )
+        mel, facial = self._cached(k) if self._cache is not None else self._warped(k)
         log_mel = self._statistics.restore("target", "mel", mel).astype(np.float32)
-        return Recording(name, natural.waveform, log_mel, facial.astype(np.float32))
+        return Recording(name, natural.waveform, log_mel, facial)
 
     def side_information(self, k: int, recording: Recording) -> tuple[Pitch | None, Floats | None]:
         pitch, coefficients = side_information(recording.mel, self.config, None)
@@ -85,6 +92,30 @@ class ConvertedClips(StreamedRecordings):
         elif self.estimator is not None:
             pitch = self._natural[k].pitch
         return pitch, coefficients
+
+    def _cached(self, k: int) -> tuple[Floats, Floats]:
+        path = self._cache / f"{k:06d}.npz"  # type: ignore[operator]
+        if not path.is_file():
+            mel, facial = self._warped(k)
+            buffer = io.BytesIO()
+            np.savez(buffer, mel=mel, facial=facial)
+            with self._writing:  # two threads may have met the same clip
+                write_atomically(path, buffer.getvalue())
+            return mel, facial
+        with np.load(path) as stored:
+            return stored["mel"], stored["facial"]
+
+    def _warped(self, k: int) -> tuple[Floats, Floats]:
+        """Converted features on the target's timeline, standardised, float32."""
+        name = self._names[k]
+        mel, facial = on_target_timeline(
+            *self._converted(name),
+            self._pairs.whole(self._pair_of[name])["path"],
+            int(self.video_frames[k]),
+            smooth_frames=self.config.alignment.smooth_frames,
+            mel_per_video=self._per,
+        )
+        return mel.astype(np.float32), facial.astype(np.float32)
 
     def _converted(self, name: str) -> tuple[Floats, Floats]:
         """The whole source clip as conversion would make it, both standardised."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from avsc_tf.errors import ConfigError
 from avsc_tf.features.pitch import PitchEstimator
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.records.reader import Records
-from avsc_tf.runs import config_path, weights_path
+from avsc_tf.runs import config_path, network_dir, weights_path
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.converted_clips import Convert, ConvertedClips
 
@@ -34,13 +35,19 @@ def converted_recordings(
     Raises:
         ConfigError: the run has no trained conversion network, or no clip of the split has a pair.
     """
-    clips = ConvertedClips(natural, records, split, conversion_of_run(run, records), config, estimator)
+    convert = conversion_of_run(run, records)
+    clips = ConvertedClips(natural, records, split, convert, config, estimator)
     if not clips.n_paired:
         raise ConfigError(
             f"wavenet.train_features is {config.wavenet.train_features}, but no {split} clip of {records.folder} has a "
             "pair to convert. Set it to natural, or prepare parallel clips."
         )
-    return clips.held_where_it_fits()
+    held = clips.held_where_it_fits()
+    if held is not clips:
+        return held
+    digest = hashlib.sha256(weights_path(run, CONVERSION).read_bytes() + records.manifest.inputs.encode())
+    cache = network_dir(run, "wavenet") / "converted" / f"{split}-{digest.hexdigest()[:16]}"
+    return ConvertedClips(natural, records, split, convert, config, estimator, cache=cache)
 
 
 def conversion_of_run(run: Path, records: Records) -> Convert:
