@@ -33,8 +33,11 @@ def stop_in_epoch(monkeypatch, epoch: int) -> None:
 
 @pytest.mark.parametrize(
     "net",
-    [{}, {"compute_dtype": "bfloat16"}, {"compute_dtype": "float16"}, {"early_stop_epochs": 9}],
-    ids=["float32", "bfloat16", "float16", "early stop"],
+    [
+        pytest.param({}, id="float32"),
+        pytest.param({"compute_dtype": "bfloat16", "early_stop_epochs": 9}, id="bfloat16, early stop"),
+        pytest.param({"compute_dtype": "float16"}, id="float16", marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_and_resumed_equals_uninterrupted(net, tiny_config, tiny_records, tmp_path, monkeypatch):
     config = settings(tiny_config, **net)
