@@ -164,6 +164,12 @@ class WaveNetConfig:
     warmup_steps: int
     clip_norm: float
     ema_decay: float
+    compute_dtype: Literal["float32", "bfloat16", "float16"]  # of the matrix products in training; weights are float32
+    early_stop_epochs: int  # epochs without a better held-out loss after which training ends; 0: never
+    train_features: Literal[
+        "natural", "converted", "mixed"
+    ]  # converted: of the source, on the target's timeline (ours)
+    converted_pitch: Literal["natural", "converted"]  # of which mel the pitch beside converted features is (ours)
     epochs: int
     steps_per_epoch: int  # 0: as many crops as the recordings hold
     init_from: str  # "" from scratch, "pretrained" the packaged weights, or a weights file
@@ -446,6 +452,7 @@ def _check(config: Config, place: str) -> None:
         (min(wavenet.temperature, wavenet.voiced_temperature) >= 0, "wavenet temperatures must not be negative"),
         (wavenet.mel_matching_passes >= 0, "wavenet.mel_matching_passes must not be negative"),
         (wavenet.cut_at_pauses_seconds >= 0, "wavenet.cut_at_pauses_seconds must not be negative"),
+        (wavenet.early_stop_epochs >= 0, "wavenet.early_stop_epochs must not be negative"),
         (0 <= wavenet.pre_emphasis < 1, "wavenet.pre_emphasis must lie in [0, 1)"),
         (wavenet.condition_rnn_units % 2 == 0, "wavenet.condition_rnn_units must be even"),
         (

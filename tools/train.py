@@ -18,9 +18,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder; all networks share one")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     parser.add_argument("--init-from", type=Path, metavar="W", help="weights to start from")
-    parser.add_argument(
-        "--pretrain", type=Path, nargs="+", metavar="DIR", help="wavenet: folders of recordings instead"
-    )
+    parser.add_argument("--pretrain", type=Path, nargs="+", metavar="DIR", help="wavenet: folders of speech instead")
+    parser.add_argument("--skip-bad", action="store_true", help="--pretrain: leave out unreadable files, and name them")
     args = parser.parse_args(argv)
     if args.pretrain and args.network != "wavenet":
         parser.error("--pretrain is for the wavenet")
@@ -35,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     options = {"resume": args.resume, "init_from": args.init_from}
     if args.pretrain:
         from avsc_tf.conversion.sampler import WaveNetSampler
-        from avsc_tf.training.wavenet import pretrain_wavenet
+        from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
 
-        pretrain_wavenet(config, args.pretrain, args.out, make_sampler=WaveNetSampler, **options)
+        options |= {"make_sampler": WaveNetSampler, "skip_bad": args.skip_bad}
+        pretrain_wavenet(config, args.pretrain, args.out, **options)
         return 0
     from avsc_tf.records.reader import open_records
 

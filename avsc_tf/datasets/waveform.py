@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from avsc_tf.config import Config, WaveNetConfig
 from avsc_tf.datasets.batches import batches
-from avsc_tf.datasets.recordings import PEAK, Floats, Recording, StreamedClips
+from avsc_tf.datasets.recordings import PEAK, Floats, Recording, StreamedRecordings
 from avsc_tf.errors import MediaError
 from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
 from avsc_tf.features.linear_prediction import predict
@@ -35,12 +35,14 @@ class CropSampler:
         standardise: Standardise | None = None,
         vary_level: bool = False,
         noisy: bool = True,
+        others: Sequence[Recording] | None = None,
     ):
         """Args beside the settings:
 
         standardise: natural-log mel -> the network's input; None feeds natural log (pretraining).
         vary_level: draw a gain for each crop.
         noisy: with `wavenet.input_noise`; not for validation.
+        others: the same recordings with other features; each crop is of the one or the other with equal chance.
         """
         self.config = config
         self.seed = seed
@@ -57,11 +59,12 @@ class CropSampler:
         self.standardise = standardise
         self.vary_level = vary_level
         self.noisy = noisy
+        self.others = others
         starts = (self.lengths - self.n_video + 1).astype(float)
         self.probability = starts / starts.sum()
 
     def _video_frames(self) -> NDArray[np.int64]:
-        if isinstance(self.recordings, StreamedClips):
+        if isinstance(self.recordings, StreamedRecordings):
             return self.recordings.video_frames
         return np.array([self.timebase.video_frames_in(len(r.waveform)) for r in self.recordings], np.int64)
 
@@ -96,7 +99,8 @@ class CropSampler:
         gain_db = rng.uniform(*GAIN_RANGE_DB) if self.vary_level else 0.0
         largest = self.config.wavenet.input_noise if self.noisy else 0.0
         noise = (rng.uniform(0.0, largest), rng) if largest else None
-        recording = self.recordings[int(self.usable[k])]
+        drawn = self.others if self.others is not None and rng.random() < 0.5 else self.recordings
+        recording = drawn[int(self.usable[k])]
         return crop_inputs(
             recording, self.config, start, self.n_video, gain_db=gain_db, noise=noise, standardise=self.standardise
         )
@@ -131,7 +135,9 @@ def crop_inputs(
         values = np.clip(values + noise[1].normal(0.0, noise[0], len(values)), -1.0, 1.0).astype(np.float32)
     silence = float(class_values(net.n_classes)[silence_class(net.n_classes)])
 
-    mel = np.maximum(recording.mel[frames] + np.log(gain), np.log(config.acoustic.log_floor)).astype(np.float32)
+    natural_mel = recording.mel[frames]
+    floor = np.minimum(natural_mel, np.log(config.acoustic.log_floor))  # converted mel may lie below the floor
+    mel = np.maximum(natural_mel + np.log(gain), floor).astype(np.float32)
     previous = np.concatenate([[silence], values[:-1]])[past_samples:]
     inputs = {"waveform": previous.astype(np.float32), "mel": standardise(mel) if standardise else mel}
     if net.facial_channels:

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from avsc_tf.config import Config
 from avsc_tf.datasets.batches import named_read_errors
-from avsc_tf.errors import RecordError
+from avsc_tf.errors import ConfigError, RecordError
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, LOG_DIR_NAME, history_path, network_dir, weights_path
 from avsc_tf.training.callbacks import Preview, ProgressBar, TensorBoardLog, write_history
 from avsc_tf.training.checkpoints import (
@@ -32,6 +32,7 @@ from avsc_tf.training.checkpoints import (
     save_checkpoint,
     save_weights,
 )
+from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
 from avsc_tf.training.run_folder import Claim, claim_folder
 
 History = list[dict[str, float]]
@@ -51,6 +52,7 @@ def fit(
     preview: Preview | None = None,
     deliver: keras.Model | None = None,
     checkpoint_seconds: float = 0.0,
+    early_stop_epochs: int = 0,
 ) -> History:
     """Train a compiled `model` and write RUN/<network>/.
 
@@ -64,13 +66,15 @@ def fit(
         preview: called after each epoch as `preview(finished_epochs, writer)`.
         deliver: the model whose weights are the result (a GAN's generator); `model` itself by default.
         checkpoint_seconds: least time between two checkpoints; 0 writes one every epoch.
+        early_stop_epochs: end after so many epochs without a better held-out loss, and deliver the weights of the
+            best one as they were validated; 0 never ends early and delivers the last. Needs `validation_data`.
 
     Returns:
         One dictionary of figures an epoch, as in `history.csv`. Empty where the training had been finished before;
         the weights are then loaded into the delivered model.
 
     Raises:
-        ConfigError: the folder holds another or an unfinished training.
+        ConfigError: the folder holds another or an unfinished training; nothing is held out to stop early by.
         RecordError: an epoch's dataset ends early, or meets a damaged record.
     """
     delivered = model if deliver is None else deliver
@@ -79,6 +83,11 @@ def fit(
         load_weights(delivered, weights_path(run, network))
         print(f"{network}: trained before, reused ({weights_path(run, network)})")
         return []
+    if early_stop_epochs and validation_data is None:
+        raise ConfigError(
+            f"{network}.early_stop_epochs is {early_stop_epochs}, but nothing is held out to judge by. "
+            "Set it to 0, or hold sentences out (split.test_share)."
+        )
     build_optimizers(model)
     folder = network_dir(run, network)
     first_epoch, history = _restore(model, folder, claim)
@@ -88,13 +97,18 @@ def fit(
     try:
         with named_read_errors(), TensorBoardLog(folder / LOG_DIR_NAME, preview) as log:
             for epoch in range(first_epoch, epochs):
+                if is_over(history, patience_epochs=early_stop_epochs):
+                    break  # a training that was killed after its last checkpoint
                 row = _train_epoch(model, step, make_dataset(epoch), epoch, steps_per_epoch, bar)
                 with averaged_weights(model):
                     row.update(_evaluate(model, validation_data))
+                    history.append(row)
+                    if early_stop_epochs and best_epoch(history) == len(history):
+                        save_weights(delivered, best_weights_path(run, network))
                     log.epoch_end(epoch + 1, row)
-                history.append(row)
                 bar.epoch_end(row)
-                if epoch + 1 == epochs or time.monotonic() - written_at >= checkpoint_seconds:
+                is_last = epoch + 1 == epochs or is_over(history, patience_epochs=early_stop_epochs)
+                if is_last or time.monotonic() - written_at >= checkpoint_seconds:
                     save_checkpoint(folder / CHECKPOINT_DIR_NAME, model, epoch=epoch + 1, history=history)
                     written_at = time.monotonic()
                 write_history(history_path(run, network), history)
@@ -104,6 +118,9 @@ def fit(
     finally:
         bar.close()
     adopt_average(model)
+    if early_stop_epochs and best_epoch(history):
+        load_weights(delivered, best_weights_path(run, network))
+        print(f"{network}: {len(history)} of {epochs} epochs; the best was epoch {best_epoch(history)}")
     save_weights(delivered, weights_path(run, network))
     return history
 
@@ -142,7 +159,8 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 
 
 def _averaging(model: keras.Model) -> list[tuple[keras.optimizers.Optimizer, list[Any]]]:
-    return [(o, o._trainable_variables) for o in optimizers_of(model) if getattr(o, "use_ema", False)]
+    inner = [getattr(o, "inner_optimizer", o) for o in optimizers_of(model)]  # of one that scales its loss (float16)
+    return [(o, o._trainable_variables) for o in inner if getattr(o, "use_ema", False)]
 
 
 def _restore(model: keras.Model, folder: Path, claim: Claim) -> tuple[int, History]:

@@ -137,7 +137,8 @@ def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage
 
 
 def train_stage(config: Config, network: str, folders: DemoFolders, tools: Path) -> Stage:
-    """Training of one network; an unfinished one goes on."""
+    """Training of one network; an unfinished one goes on. A WaveNet of converted features needs their network."""
+    needs_conversion = network == "wavenet" and config.wavenet.train_features != "natural"
     return Stage(
         f"train {network}",
         lambda: [
@@ -146,7 +147,7 @@ def train_stage(config: Config, network: str, folders: DemoFolders, tools: Path)
         ],
         config.as_dict()[network],
         (weights_path(folders.run, network),),
-        after=("prepare",),
+        after=("prepare", "train conversion") if needs_conversion else ("prepare",),
         stale=(network_dir(folders.run, network),),
     )
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.datasets.conversion import NAMES, open_pairs, windows
 from avsc_tf.datasets.faces import frames, plan_frames
-from avsc_tf.datasets.recordings import StreamedClips, recordings_of_records
 from avsc_tf.datasets.rows import HeldRows, StreamedRows, decoded_bytes, open_rows
+from avsc_tf.datasets.target_clips import StreamedClips, recordings_of_records
 from avsc_tf.datasets.waveform import CropSampler, as_dataset
 from avsc_tf.errors import RecordError
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator

@@ -54,8 +54,7 @@ def test_a_crop_is_a_slice_of_the_whole_with_its_true_past(start, recording, con
     before = values[first - 1] if start else class_values(256)[silence_class(256)]
     np.testing.assert_array_equal(inputs["waveform"], np.concatenate([[before], values[first : first + 1919]]))
     np.testing.assert_array_equal(inputs["facial"], recording.facial[start : start + 3])
-    floored = np.maximum(recording.mel, np.log(config.acoustic.log_floor))
-    np.testing.assert_array_equal(inputs["mel"], floored[8 * start : 8 * start + 24])
+    np.testing.assert_array_equal(inputs["mel"], recording.mel[8 * start : 8 * start + 24])
 
 
 def test_lag_taps_of_a_crop_are_those_of_the_whole_utterance(recording, config):
@@ -84,6 +83,50 @@ def test_prediction_and_residuals_by_hand(recording, config):
     places = [t - 1, *[t - lag + o for o in LAG_OFFSETS]]
     expected = [float(compand(np.array(signal[i] - prediction(i)), 256)) for i in places]
     np.testing.assert_allclose(whole["residuals"][t], expected, atol=1e-4)  # mu-law is steep near 0
+
+
+@pytest.mark.parametrize("n_classes", [256, 1024])
+def test_edges_of_clip_and_range(n_classes, recording, config):
+    """Silence stands before the first sample and none inside; full scale and beyond are the outermost classes."""
+    net = dataclasses.replace(config.wavenet, n_classes=n_classes, pre_emphasis=0.0)
+    own = dataclasses.replace(config, wavenet=net)
+    waveform = recording.waveform.copy()
+    waveform[:4], waveform[1916:1924], waveform[-3:] = [0.95, -0.95, 0.0, 1e-9], 0.95, [-0.95, 0.0, 0.95]
+    loud = dataclasses.replace(recording, waveform=waveform)
+    whole, classes = w.crop_inputs(loud, own, 0, 7)
+    values, silence = class_values(n_classes), silence_class(n_classes)
+    assert whole["waveform"][0] == values[silence] and abs(values[silence]) < 1 / (n_classes - 1) + 1e-7
+    assert classes[2] == classes[3] == silence  # digital silence is what stands before the clip: no click
+    step = 2 / (n_classes - 1)
+    np.testing.assert_allclose(values[classes], compand(waveform, n_classes), atol=step / 2 + 1e-6)
+    np.testing.assert_array_equal(whole["waveform"][1:], values[classes[:-1]])
+    last, last_classes = w.crop_inputs(loud, own, 4, 3)  # to the last sample
+    np.testing.assert_array_equal(last_classes, classes[2560:])
+    np.testing.assert_array_equal(last["waveform"], whole["waveform"][2560:])
+    assert to_classes(compand(np.array([1.0, 1.5, -1.0, -7.0]), n_classes), n_classes).tolist() == [
+        *(n_classes - 1, n_classes - 1, 0, 0)
+    ]
+
+
+def test_pre_emphasis_beyond_full_scale_is_clipped(recording, config):
+    """An alternating signal at 0.9 grows to 1.67 by pre-emphasis of 0.85: the outermost classes, none wraps round."""
+    alternating = dataclasses.replace(recording, waveform=np.resize([0.9, -0.9], 4480).astype(np.float32))
+    inputs, classes = w.crop_inputs(alternating, config, 2, 2)
+    assert set(classes.tolist()) == {0, 255} and np.abs(inputs["waveform"]).max() == 1.0
+
+
+def test_mixed_features_are_drawn_with_equal_chance(recording, config):
+    other = dataclasses.replace(recording, mel=recording.mel + 100)
+    sampler = w.CropSampler([recording], config, seed=1, others=[other])
+    first, again = ([b["mel"].mean((1, 2)) > 50 for b, _ in sampler.batches(epoch, 60)] for epoch in (4, 4))
+    np.testing.assert_array_equal(first, again)
+    assert 0.4 < np.mean(first) < 0.6  # 180 draws: within 2.7 standard deviations
+
+
+def test_converted_mel_below_the_floor_is_fed_as_it_is(recording, config):
+    low = np.float32(np.log(config.acoustic.log_floor) - 0.5)
+    deep = dataclasses.replace(recording, mel=np.full_like(recording.mel, low))
+    np.testing.assert_array_equal(w.crop_inputs(deep, config, 2, 2)[0]["mel"], low)
 
 
 def test_level_moves_sound_and_mel_together(recording, config):
@@ -132,7 +175,7 @@ def test_too_short_recordings_are_refused(recording, config):
         w.CropSampler([short], config, seed=1)
 
 
-def test_files_are_found_read_and_kept(config, tmp_path, rng):
+def test_files_are_found_and_read(config, tmp_path, rng):
     folder = tmp_path / "speech"
     (folder / "below").mkdir(parents=True)
     for i, name in enumerate(["a_one.wav", "below/b_two.flac"]):
@@ -140,13 +183,9 @@ def test_files_are_found_read_and_kept(config, tmp_path, rng):
     np.savetxt(folder / "a_one.f0.txt", np.full(200, 123.0))
     paths = r.find_recordings([folder])
     assert [path.name for path in paths] == ["a_one.wav", "b_two.flac"]
-    first = r.read_recordings(paths, config, cache=tmp_path / "cache.npz")
-    second = r.read_recordings(paths, config, cache=tmp_path / "cache.npz")
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a.waveform, b.waveform)
-        np.testing.assert_array_equal(a.mel, b.mel)
-    assert first[0].waveform.shape == (16000,) and first[0].mel.shape == (200, 80)
-    assert (second[0].f0_hz == 123).all() and second[1].f0_hz is None
+    first, second = (r.read_recording(path, config) for path in paths)
+    assert first.waveform.shape == (16000,) and first.mel.shape == (200, 80)
+    assert (first.f0_hz == 123).all() and second.f0_hz is None
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):

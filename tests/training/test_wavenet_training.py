@@ -15,7 +15,8 @@ from avsc_tf.errors import ConfigError
 from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.runs import weights_path
 from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.wavenet import export_average, pretrain_wavenet, train_wavenet
+from avsc_tf.training.wavenet import export_average, train_wavenet
+from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
 
 
 def _loaded(config, path):
