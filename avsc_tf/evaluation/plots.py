@@ -38,6 +38,7 @@ STYLE = {
 }
 N_MOMENTS = 8
 FINE_TOP_HZ, FINE_WINDOW_SECONDS = 4000.0, 0.045  # harmonics of voices above 90 Hz lie apart
+SHOWN_SECONDS = 1.5
 HELD_OUT = "val_"  # how training names a figure of held-out sentences
 
 
@@ -69,33 +70,41 @@ def mel_panels(mels: Sequence[np.ndarray], openings: Sequence[np.ndarray], timeb
 
 
 def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
-    """Renderings of one sentence (float32 at `time.sample_rate_hz`) side by side, by name.
+    """Renderings of one sentence (float32 at `time.sample_rate_hz`) side by side, by name; the recording first.
 
     Above the mel spectrogram that the vocoders were given, below the spectrum up to 4 kHz finely enough to see single
-    harmonics, which the mel bands do not show: hoarseness fills the dark between them. One scale of colours a row.
+    harmonics, which the mel bands do not show: hoarseness fills the dark between them. Of a long sentence the loudest
+    seconds. One scale of colours a row.
     """
     timebase = Timebase.from_config(config.time)
-    n_samples = min(len(waveform) for waveform in waveforms.values())
-    cut = [waveform[:n_samples] for waveform in waveforms.values()]
-    seconds, n_mels = n_samples / timebase.sample_rate_hz, config.acoustic.n_mels
+    cut, start_s, seconds = _loudest_stretch(list(waveforms.values()), timebase.sample_rate_hz)
     rows = [
-        ([mel_spectrogram(waveform, config.acoustic, timebase) for waveform in cut], n_mels, "mel band"),
+        ([mel_spectrogram(waveform, config.acoustic, timebase) for waveform in cut], config.acoustic.n_mels, "mel band"),
         ([_fine_spectrum(waveform, timebase.sample_rate_hz) for waveform in cut], FINE_TOP_HZ / 1000, "kHz"),
     ]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 5.2), layout="constrained")
+        figure = Figure(figsize=(11, 5.4), layout="constrained")
         panels = figure.subplots(2, len(cut), sharex=True, sharey="row", squeeze=False)
         for line, (spectra, top, label) in zip(panels, rows, strict=True):
-            loudest = max(float(spectrum.max()) for spectrum in spectra)
+            loud = float(np.percentile(spectra[0], 99.7))
             for axes, spectrum in zip(line, spectra, strict=True):
-                axes.imshow(spectrum.T, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 8, vmax=loudest,
-                            extent=(0, seconds, 0, top), interpolation="nearest")  # fmt: skip
+                axes.imshow(spectrum.T, origin="lower", aspect="auto", cmap="magma", vmin=loud - 7, vmax=loud,
+                            extent=(start_s, start_s + seconds, 0, top), interpolation="nearest")  # fmt: skip
             line[0].set_ylabel(label)
         for axes, name in zip(panels[0], waveforms, strict=True):
             axes.set_title(name)
         for axes in panels[1]:
             axes.set_xlabel("seconds")
         return _png(figure)
+
+
+def _loudest_stretch(waveforms: Sequence[np.ndarray], sample_rate_hz: int) -> tuple[list[np.ndarray], float, float]:
+    """At most `SHOWN_SECONDS` of all, where the first has most energy; with their start and length in seconds."""
+    n_samples = min(len(waveform) for waveform in waveforms)
+    length = min(n_samples, round(SHOWN_SECONDS * sample_rate_hz))
+    energy = np.concatenate([[0.0], np.cumsum(np.square(waveforms[0][:n_samples], dtype=np.float64))])
+    start = int(np.argmax(energy[length:] - energy[: len(energy) - length]))
+    return [w[start : start + length] for w in waveforms], start / sample_rate_hz, length / sample_rate_hz
 
 
 def _fine_spectrum(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
