@@ -109,7 +109,10 @@ def main() -> int:
             measure(clip, voices, config, table, without_matching=args.without_matching, picture=_picture(args, name))
         summary = table.summary()
         result[name] = {"table": summary, "differences": differences(table, [v.label for v in voices])}
-        print(f"\n{name}, {max(e['n'] for e in summary['natural'].values())} clips\n\n{markdown(result[name])}", flush=True)
+        print(
+            f"\n{name}, {max(e['n'] for e in summary['natural'].values())} clips\n\n{markdown(result[name])}",
+            flush=True,
+        )
     if args.json:
         write_json(args.json, result)
     return 0

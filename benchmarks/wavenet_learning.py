@@ -97,7 +97,7 @@ def main() -> int:
     return 0
 
 
-def variant_config(path: str, changes: Sequence[str]) -> Config:
+def variant_config(path: str | Path, changes: Sequence[str]) -> Config:
     return load_config(path, [f"wavenet.{change}" for change in (*SHORT_RUN, *changes)])
 
 

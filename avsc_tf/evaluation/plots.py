@@ -79,7 +79,11 @@ def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
     timebase = Timebase.from_config(config.time)
     cut, start_s, seconds = _loudest_stretch(list(waveforms.values()), timebase.sample_rate_hz)
     rows = [
-        ([mel_spectrogram(waveform, config.acoustic, timebase) for waveform in cut], config.acoustic.n_mels, "mel band"),
+        (
+            [mel_spectrogram(waveform, config.acoustic, timebase) for waveform in cut],
+            config.acoustic.n_mels,
+            "mel band",
+        ),
         ([_fine_spectrum(waveform, timebase.sample_rate_hz) for waveform in cut], FINE_TOP_HZ / 1000, "kHz"),
     ]
     with matplotlib.rc_context(STYLE):
@@ -110,7 +114,9 @@ def _loudest_stretch(waveforms: Sequence[np.ndarray], sample_rate_hz: int) -> tu
 def _fine_spectrum(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """[frames, bins] natural log magnitude up to `FINE_TOP_HZ`, in windows of `FINE_WINDOW_SECONDS`."""
     length = round(FINE_WINDOW_SECONDS * sample_rate_hz)
-    spectrum = librosa.stft(np.asarray(waveform, np.float32), n_fft=2 * length, win_length=length, hop_length=length // 8)
+    spectrum = librosa.stft(
+        np.asarray(waveform, np.float32), n_fft=2 * length, win_length=length, hop_length=length // 8
+    )
     n_bins = round(FINE_TOP_HZ * 2 * length / sample_rate_hz)
     return np.log(np.abs(spectrum[:n_bins]).T + 1e-5)
 

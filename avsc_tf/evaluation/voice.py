@@ -108,8 +108,8 @@ def voicing_error(pitch: PitchTrack, reference: PitchTrack) -> float:
 def audible_voice(track: PitchTrack, log_mel: np.ndarray, reference: np.ndarray, mel_fps: float) -> PitchTrack:
     """The track with all frames unvoiced that are more than 24 dB below the loud frames of the REFERENCE.
 
-    A tracker hears pitch in the room noise of pauses: of mains hum, fans, and noise itself. Two renderings of that noise
-    differ by chance, which says nothing of a voice. A rendering is held against the same absolute level as the
+    A tracker hears pitch in the room noise of pauses: of mains hum, of fans, of noise itself. Two renderings of that
+    noise differ by chance, which says nothing of a voice. A rendering is held against the same absolute level as the
     recording, so that a voice sounding in a pause still counts as an error.
 
     Args:
