@@ -60,6 +60,7 @@ SPOKEN_SECONDS = 1.2
 TEST_CROPS = 24
 SHORT_RUN = ("ema_decay=0.99",)  # the settings' 0.998 would average over half of so short a training
 COSINE_END = 0.02
+PITCH_BELOW_VOICING_ERROR = 0.6  # above, too few frames are voiced in both for their pitch to say anything
 
 
 @dataclass(frozen=True)
@@ -274,15 +275,22 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def shown(point: dict[str, Any], figure: str) -> float | None:
+    """A figure of a point of a curve, None where it says nothing."""
+    if figure == "pitch_cents" and (point["voicing_error"] or 0.0) > PITCH_BELOW_VOICING_ERROR:
+        return None
+    return point[figure]
+
+
 def table(results: dict[str, Any]) -> str:
     """Markdown: the last point of each curve."""
-    lines = ["| | CPU s | steps | bits | " + " | ".join(CURVES.values()) + " |", "|---|" + "---|" * (3 + len(CURVES))]
+    lines = ["| | steps | bits | " + " | ".join(CURVES.values()) + " |", "|---|" + "---|" * (2 + len(CURVES))]
     for name, result in results.items():
         last = result["curve"][-1]
-        cells = [f"{last['cpu_seconds']:.0f}", str(last["steps"]), f"{last['bits']:.2f}"]
+        cells = [str(last["steps"]), f"{last['bits']:.2f}"]
         for figure in CURVES:
-            digits = 0 if figure == "pitch_cents" else 2
-            cells.append("-" if last[figure] is None else f"{last[figure]:.{digits}f}")
+            value, digits = shown(last, figure), 0 if figure == "pitch_cents" else 2
+            cells.append("no voice" if value is None else f"{value:.{digits}f}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -292,15 +300,16 @@ def draw(results: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7.5), layout="constrained")
-    panels = figure.subplots(2, 2).ravel()
+    panels = figure.subplots(2, 2).ravel()  # in the order of CURVES
     for axes, (name, title) in zip(panels, CURVES.items(), strict=True):
         for k, (variant, result) in enumerate(results.items()):
-            known = [(p["cpu_seconds"], p[name]) for p in result["curve"] if p[name] is not None]
+            known = [(p["cpu_seconds"], y) for p in result["curve"] if (y := shown(p, name)) is not None]
             style = {"color": f"C{k % 10}", "marker": "os^D"[k % 4], "ms": 5, "lw": 2.6 if k == 0 else 1.3}
             axes.plot(*np.array(known).reshape(-1, 2).T, label=variant, ls="-" if k < 10 else "--", **style)
-        axes.set(title=title, xlabel="CPU seconds of training")
+        axes.set(title=title, xlabel="CPU seconds of training", xlim=(0, None))
         axes.grid(alpha=0.25)
-    panels[1].set_yscale("log")
+    panels[1].set(ylim=(0, 60), title=f"{CURVES['pitch_cents']}, where there is voice")
+    panels[2].set_ylim(0, 1)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)

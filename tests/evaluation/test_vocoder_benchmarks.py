@@ -78,8 +78,9 @@ def test_table_and_plot_of_curves(learning: Any, tmp_path: Path) -> None:
     curve = [{**point, "pitch_cents": None}, {**point, "cpu_seconds": 60.2, "pitch_cents": 11.6}]
     results = {"all of ours": {"curve": curve}, "10 bit": {"curve": curve[:1]}}
     lines = learning.table(results).splitlines()
-    assert lines[2] == "| all of ours | 60 | 7 | 5.00 | 9.00 | 12 | 0.50 | 2.00 |"
-    assert lines[3] == "| 10 bit | 15 | 7 | 5.00 | 9.00 | - | 0.50 | 2.00 |"
+    assert lines[2] == "| all of ours | 7 | 5.00 | 9.00 | 12 | 0.50 | 2.00 |"
+    assert lines[3] == "| 10 bit | 7 | 5.00 | 9.00 | no voice | 0.50 | 2.00 |"
+    assert learning.shown({**point, "pitch_cents": 30.0, "voicing_error": 0.8}, "pitch_cents") is None
     learning.draw(results, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
