@@ -41,6 +41,7 @@ REQUIREMENTS = [
 EVALUATION = [
     "speechmos>=0.0.1.1,<0.1",  # DNSMOS with its models in the wheel
     "onnxruntime>=1.17,<1.24",
+    "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
 RAY = [

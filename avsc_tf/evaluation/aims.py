@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_PITCH_CENTS = 30.0
-MAX_VOICING_ERROR = 0.2
+MAX_PITCH_CENTS = 20.0
+MAX_VOICING_ERROR = 0.1  # by `voice.audible_voice`: the noise of pauses is nobody's voice
 
 MAIN_VIDEO = "main video"  # stands for the row of the first vocoder
 

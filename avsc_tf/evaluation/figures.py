@@ -144,18 +144,26 @@ def waveform_figures(
 def copy_figures(
     waveform: np.ndarray, natural: np.ndarray, natural_pitch: voice.PitchTrack, config: Config
 ) -> dict[str, float | None]:
-    """A vocoder's rendering of a recording's own features beside the recording (float32, `time.sample_rate_hz`)."""
+    """A vocoder's rendering of a recording's own features beside the recording (float32, `time.sample_rate_hz`).
+
+    `pitch_cents` and `voicing_error` count as voiced what `voice.audible_voice` keeps; `voicing_error_raw` takes the
+    tracker's word for every frame, pauses included.
+    """
     rate_hz, timebase = config.time.sample_rate_hz, Timebase.from_config(config.time)
     n_samples = min(len(waveform), len(natural))
     track = voice.track_pitch(waveform[:n_samples], rate_hz)
     mel, wanted = (mel_spectrogram(w[:n_samples], config.acoustic, timebase) for w in (waveform, natural))
     heard = audible(wanted)
+    spoken = voice.audible_voice(track, mel, wanted, timebase.mel_fps)
+    true = voice.audible_voice(natural_pitch, wanted, wanted, timebase.mel_fps)
     return {
-        "pitch_cents": voice.pitch_error_cents(track, natural_pitch),
-        "voicing_error": voice.voicing_error(track, natural_pitch),
+        "pitch_cents": voice.pitch_error_cents(spoken, true),
+        "voicing_error": voice.voicing_error(spoken, true),
+        "voicing_error_raw": voice.voicing_error(track, natural_pitch),
         "mcd_db": voice.mel_cepstral_distortion_db(mel[heard], wanted[heard]),
         "log_mel_l1": voice.log_mel_l1(mel[heard], wanted[heard]),
         "predicted_mos": voice.predicted_mos(waveform, rate_hz),
+        "stoi": voice.intelligibility(waveform[:n_samples], natural[:n_samples], rate_hz),
     }
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import librosa
 import matplotlib
 import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avsc_tf.config import Config
+from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.timebase import Timebase
 
 COLUMNS = ("source", "converted", "target")
@@ -34,6 +37,8 @@ STYLE = {
     "axes.spines.right": False,
 }
 N_MOMENTS = 8
+FINE_TOP_HZ, FINE_WINDOW_SECONDS = 4000.0, 0.045  # harmonics of voices above 90 Hz lie apart
+SHOWN_SECONDS = 1.5
 HELD_OUT = "val_"  # how training names a figure of held-out sentences
 
 
@@ -62,6 +67,58 @@ def mel_panels(mels: Sequence[np.ndarray], openings: Sequence[np.ndarray], timeb
         axes.set(xlim=(0, seconds), xlabel="seconds", ylabel="mouth opening\n(eye distances)")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, fontsize=8)
         return _png(figure)
+
+
+def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
+    """Renderings of one sentence (float32 at `time.sample_rate_hz`) side by side, by name; the recording first.
+
+    Above the mel spectrogram that the vocoders were given, below the spectrum up to 4 kHz finely enough to see single
+    harmonics, which the mel bands do not show: hoarseness fills the dark between them. Of a long sentence the loudest
+    seconds. One scale of colours a row.
+    """
+    timebase = Timebase.from_config(config.time)
+    cut, start_s, seconds = _loudest_stretch(list(waveforms.values()), timebase.sample_rate_hz)
+    rows = [
+        (
+            [mel_spectrogram(waveform, config.acoustic, timebase) for waveform in cut],
+            config.acoustic.n_mels,
+            "mel band",
+        ),
+        ([_fine_spectrum(waveform, timebase.sample_rate_hz) for waveform in cut], FINE_TOP_HZ / 1000, "kHz"),
+    ]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.4), layout="constrained")
+        panels = figure.subplots(2, len(cut), sharex=True, sharey="row", squeeze=False)
+        for line, (spectra, top, label) in zip(panels, rows, strict=True):
+            loud = float(np.percentile(spectra[0], 99.7))
+            for axes, spectrum in zip(line, spectra, strict=True):
+                axes.imshow(spectrum.T, origin="lower", aspect="auto", cmap="magma", vmin=loud - 7, vmax=loud,
+                            extent=(start_s, start_s + seconds, 0, top), interpolation="nearest")  # fmt: skip
+            line[0].set_ylabel(label)
+        for axes, name in zip(panels[0], waveforms, strict=True):
+            axes.set_title(name)
+        for axes in panels[1]:
+            axes.set_xlabel("seconds")
+        return _png(figure)
+
+
+def _loudest_stretch(waveforms: Sequence[np.ndarray], sample_rate_hz: int) -> tuple[list[np.ndarray], float, float]:
+    """At most `SHOWN_SECONDS` of all, where the first has most energy; with their start and length in seconds."""
+    n_samples = min(len(waveform) for waveform in waveforms)
+    length = min(n_samples, round(SHOWN_SECONDS * sample_rate_hz))
+    energy = np.concatenate([[0.0], np.cumsum(np.square(waveforms[0][:n_samples], dtype=np.float64))])
+    start = int(np.argmax(energy[length:] - energy[: len(energy) - length]))
+    return [w[start : start + length] for w in waveforms], start / sample_rate_hz, length / sample_rate_hz
+
+
+def _fine_spectrum(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """[frames, bins] natural log magnitude up to `FINE_TOP_HZ`, in windows of `FINE_WINDOW_SECONDS`."""
+    length = round(FINE_WINDOW_SECONDS * sample_rate_hz)
+    spectrum = librosa.stft(
+        np.asarray(waveform, np.float32), n_fft=2 * length, win_length=length, hop_length=length // 8
+    )
+    n_bins = round(FINE_TOP_HZ * 2 * length / sample_rate_hz)
+    return np.log(np.abs(spectrum[:n_bins]).T + 1e-5)
 
 
 def frame_strip(rows: Sequence[np.ndarray], opening: np.ndarray, *, cell_px: int = 150) -> bytes:

@@ -15,15 +15,19 @@ import yaml
 
 from avsc_tf.config import Config
 from avsc_tf.evaluation import plots
+from avsc_tf.evaluation.aims import MAX_PITCH_CENTS, MAX_VOICING_ERROR
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.recipe import recipe
 from avsc_tf.evaluation.rows import LABELS, Answer
 from avsc_tf.features.face import mouth_opening
+from avsc_tf.media.audio import read_audio
 from avsc_tf.runs import NETWORKS, history_path
 
 TEMPLATE = "report.html"
 VIDEO_SUFFIXES = (".mp4", ".webm")
 SIDE_BY_SIDE = "side_by_side"
+COPY_DIR = "copy_synthesis"  # as `evaluation.copy_synthesis` writes it
+COPIED_BY = ("wavenet", "griffin-lim")
 MISSING = "\N{EN DASH}"
 
 
@@ -74,6 +78,15 @@ VOICE_COLUMNS = (
     Column("mcd_db", "MCD, dB", 2, "↓"),
     Column("log_mel_l1", "log-mel L1", 3, "↓"),
     Column("predicted_mos", "predicted MOS", 2, "↑"),
+)
+COPY_COLUMNS = (
+    Column("pitch_cents", "pitch error, cents", 0, "↓"),
+    Column("voicing_error", "voicing error", 3, "↓"),
+    Column("voicing_error_raw", "with pauses' noise", 3, "↓"),
+    Column("predicted_mos", "predicted MOS", 2, "↑"),
+    Column("stoi", "STOI", 3, "↑"),
+    Column("mcd_db", "MCD, dB", 2, "↓"),
+    Column("log_mel_l1", "log-mel L1", 3, "↓"),
 )
 SYNC_COLUMNS = (
     Column("sound_to_lips_lag", "lips after sound, frames", 2, "0"),
@@ -131,6 +144,8 @@ def write_report(
         aims=[_aim(verdict) for verdict in figures["aims"]],
         tables=_tables(figures),
         gate=figures.get("gate"),
+        gate_bounds={"pitch_cents": MAX_PITCH_CENTS, "voicing_error": MAX_VOICING_ERROR},
+        copies=_copies(path.parent / COPY_DIR, shown, config),
         vocoder=_vocoder_reason(figures),
         sentences=[_sentence(one) for one in shown],
         curves=curves,
@@ -175,7 +190,7 @@ def _tables(figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     chosen = {
         "features": ("features", FEATURE_COLUMNS),
         "frames": ("features", FRAME_COLUMNS),
-        "copy_synthesis": ("copy_synthesis", VOICE_COLUMNS),
+        "copy_synthesis": ("copy_synthesis", COPY_COLUMNS),
         "voices": ("voices", VOICE_COLUMNS),
         "sync": ("sync", SYNC_COLUMNS),
     }
@@ -226,6 +241,20 @@ def _sentence(one: Shown) -> dict[str, Any]:
         "mels": plots.mel_panels([answer.mel for answer in answers], openings, timebase),
         "strip": plots.frame_strip(frames, openings[2]) if len(frames) == len(answers) else None,
     }
+
+
+def _copies(folder: Path, shown: Sequence[Shown], config: Config) -> dict[str, Any] | None:
+    """The first shown sentence that the vocoders copied (FOLDER/VOCODER/NAME.wav), beside the recording."""
+    for one in shown:
+        files = {vocoder: folder / vocoder / f"{one.sentence.utterance}.wav" for vocoder in COPIED_BY}
+        if not all(file.is_file() for file in files.values()):
+            continue
+        waveforms = {ROW_LABELS["natural"]: one.sentence.waveform("target")}
+        for vocoder, file in files.items():
+            waveforms[ROW_LABELS[vocoder]] = read_audio(file, sample_rate_hz=config.time.sample_rate_hz)
+        picture = plots.voice_panels(waveforms, config)
+        return {"utterance": one.sentence.utterance, "text": one.sentence.source["sentence"], "picture": picture}
+    return None
 
 
 def _stages(path: Path | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import librosa
@@ -16,6 +17,10 @@ PITCH_RATE_HZ = 16_000
 PITCH_HOP_SECONDS = 0.01
 PITCH_RANGE_HZ = (65.0, 450.0)
 PITCH_FRAME_SAMPLES = 1024  # four periods of the lowest pitch
+QUIET_NATS = 2.8  # 24 dB below the loud frames no voice is counted, as in the pretraining's pitch labels
+LOUD_PERCENTILE = 98
+
+STOI_RATE_HZ = 10_000  # the measure's own rate
 
 MOS_RATE_HZ = 16_000
 MOS_SECONDS = 9.01  # the window DNSMOS was trained on
@@ -66,6 +71,10 @@ class PitchTrack:
         index = np.clip(np.round(np.asarray(seconds) / PITCH_HOP_SECONDS).astype(int), 0, len(self.f0_hz) - 1)
         return PitchTrack(self.f0_hz[index])
 
+    def where(self, kept: np.ndarray) -> PitchTrack:
+        """The track with the frames outside `kept` (bool, one a frame) counted as unvoiced."""
+        return PitchTrack(np.where(kept, self.f0_hz, np.nan))
+
 
 def track_pitch(waveform: np.ndarray, sample_rate_hz: int) -> PitchTrack:
     """Probabilistic YIN (Mauch and Dixon 2014) between 65 and 450 Hz."""
@@ -96,6 +105,22 @@ def voicing_error(pitch: PitchTrack, reference: PitchTrack) -> float:
     return float((pitch.voiced[:n] != reference.voiced[:n]).mean()) if n else float("nan")
 
 
+def audible_voice(track: PitchTrack, log_mel: np.ndarray, reference: np.ndarray, mel_fps: float) -> PitchTrack:
+    """The track with all frames unvoiced that are more than 24 dB below the loud frames of the REFERENCE.
+
+    A tracker hears pitch in the room noise of pauses: of mains hum, of fans, of noise itself. Two renderings of that
+    noise differ by chance, which says nothing of a voice. A rendering is held against the same absolute level as the
+    recording, so that a voice sounding in a pause still counts as an error.
+
+    Args:
+        log_mel: natural-log mel of what the track was read from, [frames, n_mels].
+        reference: that of the natural recording; its 98th percentile (strongest band a frame) is "loud".
+    """
+    quiet_below = np.percentile(reference.max(axis=1), LOUD_PERCENTILE) - QUIET_NATS
+    nearest = np.clip(np.round(track.seconds * mel_fps).astype(int), 0, len(log_mel) - 1)
+    return track.where(log_mel.max(axis=1)[nearest] > quiet_below)
+
+
 def predicted_mos(waveform: np.ndarray, sample_rate_hz: int) -> float | None:
     """DNSMOS overall quality, 1 to 5 (Reddy and others 2022), or None where `speechmos` is not installed.
 
@@ -112,6 +137,24 @@ def predicted_mos(waveform: np.ndarray, sample_rate_hz: int) -> float | None:
     if len(audio) < n_samples:
         audio = np.resize(audio, n_samples)  # np.resize repeats
     return float(dnsmos.run(audio, sr=MOS_RATE_HZ)["ovrl_mos"])
+
+
+def intelligibility(waveform: np.ndarray, natural: np.ndarray, sample_rate_hz: int) -> float | None:
+    """STOI against the natural recording, about 0 to 1 (Taal and others 2011), or None where `pystoi` is not installed.
+
+    NaN where there is less than half a second of speech: the measure works on windows of 0.4 s.
+    """
+    try:
+        from pystoi import stoi
+    except ImportError:
+        return None
+    rendered, clean = (resampled(w, sample_rate_hz, STOI_RATE_HZ) for w in (waveform, natural))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=RuntimeWarning, message="Not enough STFT frames")
+        try:
+            return float(stoi(clean, rendered, STOI_RATE_HZ))
+        except RuntimeWarning:
+            return float("nan")
 
 
 def resampled(waveform: np.ndarray, rate_hz: int, to_hz: int) -> np.ndarray:

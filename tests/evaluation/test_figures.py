@@ -82,11 +82,11 @@ def vocoders(pitch: float | None, voicing: float, mos: float | None, preview: fl
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        (vocoders(30.0, 0.1, 3.0, 2.9), "pitch error is 30 cents"),
-        (vocoders(None, 0.1, 3.0, 2.9), "pitch error was not measured"),
-        (vocoders(12.0, 0.2, 3.0, 2.9), "Voiced/unvoiced error is 0.20"),
-        (vocoders(12.0, 0.1, 2.8, 2.9), "MOS is 2.80; Griffin-Lim's is 2.90"),
-        (vocoders(12.0, 0.1, None, None), "MOS was not measured"),
+        (vocoders(20.0, 0.05, 3.0, 2.9), "pitch error is 20 cents"),
+        (vocoders(None, 0.05, 3.0, 2.9), "pitch error was not measured"),
+        (vocoders(12.0, 0.1, 3.0, 2.9), "Voiced/unvoiced error is 0.10"),
+        (vocoders(12.0, 0.05, 2.8, 2.9), "MOS is 2.80; Griffin-Lim's is 2.90"),
+        (vocoders(12.0, 0.05, None, None), "MOS was not measured"),
         ({"griffin-lim": {}}, "No copy synthesis"),
     ],
 )
@@ -96,4 +96,4 @@ def test_gate_names_what_fails(table: dict[str, Any], reason: str) -> None:
 
 
 def test_gate_opens() -> None:
-    assert gate(vocoders(29.9, 0.19, 2.9, 2.9)) == (True, [])
+    assert gate(vocoders(19.9, 0.09, 2.9, 2.9)) == (True, [])

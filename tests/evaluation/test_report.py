@@ -11,12 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import soundfile
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.evaluation.aims import judge
 from avsc_tf.evaluation.figures import Table, add_ratios, feature_figures
 from avsc_tf.evaluation.held_out import Sentence
-from avsc_tf.evaluation.plots import read_history, telling_moments
+from avsc_tf.evaluation.plots import _loudest_stretch, read_history, telling_moments
 from avsc_tf.evaluation.report import Shown, write_report
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import Label, map_from_labels
@@ -125,6 +126,44 @@ def test_pictures_are_inside_the_page(figures: dict[str, Any], shown: Shown, con
         image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
         assert image is not None and image.shape[1] > 600 and image.std() > 10
     assert "No history was found" in page and "<video" not in page and "Time and memory" not in page
+
+
+def write_copies(folder: Path, vocoders: tuple[str, ...], rng: np.random.Generator) -> None:
+    for vocoder in vocoders:
+        (folder / vocoder).mkdir(parents=True)
+        soundfile.write(folder / vocoder / "sadness_00.wav", rng.uniform(-0.5, 0.5, 40_000), 48_000)
+
+
+def test_copies_stand_beside_the_recording(
+    figures: dict[str, Any], shown: Shown, config: Config, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    shown.sentence.target["waveform"] = rng.integers(-9000, 9000, 40_320).astype(np.int16)
+    write_copies(tmp_path / "copy_synthesis", ("wavenet", "griffin-lim"), rng)
+    write_report(tmp_path / "report.html", figures, [shown], config=config, run=tmp_path)
+    part = (tmp_path / "report.html").read_text().split("copy synthesis and the gate")[1].split("<h2>Converted")[0]
+    (data,) = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", part)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None and image.shape[1] > 1000 and image.std() > 10
+    assert "sadness_00, held out: umi e &lt;b&gt;" in part
+    assert "pitch error under 20 cents, voicing error under 0.1" in part
+
+
+def test_no_spectrograms_without_all_copies(
+    figures: dict[str, Any], shown: Shown, config: Config, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    write_copies(tmp_path / "copy_synthesis", ("griffin-lim",), rng)
+    write_report(tmp_path / "report.html", figures, [shown], config=config, run=tmp_path)
+    assert "held out: umi" not in (tmp_path / "report.html").read_text()
+
+
+def test_the_loudest_stretch_is_shown() -> None:
+    quiet, loud = np.full(3000, 0.1, np.float32), np.full(1500, 0.9, np.float32)
+    recording, copy = np.concatenate([quiet, loud, quiet]), np.arange(7400, dtype=np.float32)
+    cut, start_s, seconds = _loudest_stretch([recording, copy], 1000)
+    assert (start_s, seconds) == (3.0, 1.5)
+    assert np.array_equal(cut[0], loud) and np.array_equal(cut[1], np.arange(3000, 4500))
+    short, start_s, seconds = _loudest_stretch([recording[:700], copy], 1000)
+    assert (start_s, seconds) == (0.0, 0.7) and [len(w) for w in short] == [700, 700]
 
 
 def test_telling_moments_alternate_wide_and_narrow() -> None:
