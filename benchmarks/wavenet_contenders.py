@@ -13,6 +13,7 @@ import numpy as np
 from wavenet_pytorch import PyTorchEngine, speaks
 
 from avsc_tf.config import Config
+from avsc_tf.conversion.engines import Engines
 from avsc_tf.conversion.sampler_plain import PlainEngine
 from avsc_tf.conversion.sampler_tensorflow import TensorFlowEngine, weights_of
 from avsc_tf.conversion.utterances import Utterance, UtteranceMaker
@@ -31,25 +32,14 @@ class Engine(Protocol):
     def logits(self, job: Utterance, classes: np.ndarray) -> np.ndarray: ...
 
 
-class _OneByOne:
-    """The plain engine behind the others' interface."""
-
-    def __init__(self, engine: PlainEngine):
-        self._engine = engine
-        self.logits = engine.logits
-
-    def generate_batch(self, jobs: Any, *, temperatures: Any, uniforms: Any, **_: Any) -> list[np.ndarray]:
-        together = zip(jobs, temperatures, uniforms, strict=True)
-        return [self._engine.generate(job, temperature=heat, uniform=uniform) for job, heat, uniform in together]
-
-
 def cpu_engine(model: Any, config: Config, *, weights: str) -> Engine:
     """The package's engine for this CPU, with weights of type `weights`."""
-    return _OneByOne(PlainEngine(model, config))
+    net = dataclasses.replace(config.wavenet, sampler_weights=weights)
+    return Engines(model, dataclasses.replace(config, wavenet=net)).get("cpu")
 
 
 def plain_engine(model: Any, config: Config) -> Engine:
-    return _OneByOne(PlainEngine(model, config))
+    return PlainEngine(model, config)
 
 
 @dataclass(frozen=True)
@@ -125,7 +115,7 @@ def contenders(
     """All that can speak this network."""
     found = _ours(model, config, n_threads)
     if "numba" not in without:
-        found.append(Contender("plain Numba", "numba", plain_engine(model, config)))
+        found.append(Contender("plain Numba", "numba", plain_engine(model, config), options={"n_threads": 1}))
     if "xla" not in without:
         engine, on_cpu = TensorFlowEngine(model, config, device=device), "CPU" in device.upper()
         place = "" if on_cpu else f" on {device}"
