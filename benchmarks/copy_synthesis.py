@@ -40,9 +40,9 @@ from avsc_tf.datasets.recordings import (
     find_recordings,
     is_held_out,
     read_recording,
-    recordings_of_records,
     with_side_information,
 )
+from avsc_tf.datasets.target_clips import recordings_of_records
 from avsc_tf.datasets.waveform import crop_inputs
 from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.confidence import estimate

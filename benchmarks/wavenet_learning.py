@@ -108,7 +108,8 @@ def result_path(out: Path, name: str) -> Path:
 
 def read_speech(folders: Sequence[Path], config: Config, out: Path, *, n_spoken: int) -> Speech:
     """Evenly spread recordings of each folder, the same for all variants; spoken are pieces from every folder."""
-    from avsc_tf.datasets.recordings import find_recordings, is_held_out, read_recordings
+    from avsc_tf.datasets.recording_store import StoredRecordings, store_recordings
+    from avsc_tf.datasets.recordings import find_recordings, is_held_out
 
     paths, spoken_paths = [], []
     for folder in folders:
@@ -116,7 +117,9 @@ def read_speech(folders: Sequence[Path], config: Config, out: Path, *, n_spoken:
         chosen = [here[k] for k in np.unique(np.linspace(0, len(here) - 1, RECORDINGS_A_FOLDER).astype(int))]
         paths += chosen
         spoken_paths.append([path for path in chosen if is_held_out(path, config)])
-    recordings = dict(zip(paths, read_recordings(paths, config, cache=out / "recordings.npz"), strict=True))
+    entries = store_recordings(paths, config, out / "recordings")
+    stored = StoredRecordings(out / "recordings", entries, np.ones(len(paths), bool), config)
+    recordings = {path: stored.bare(k) for k, path in enumerate(paths)}
     in_turn = [p for row in itertools.zip_longest(*spoken_paths) for p in row if p is not None][:n_spoken]
     return Speech(
         [r for p, r in recordings.items() if not is_held_out(p, config)],

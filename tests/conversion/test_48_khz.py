@@ -8,7 +8,7 @@ import pytest
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.conversion.sampler import WaveNetSampler
-from avsc_tf.datasets.recordings import recordings_of_records
+from avsc_tf.datasets.target_clips import recordings_of_records
 from avsc_tf.datasets.waveform import crop_inputs
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import StatisticsFitter
