@@ -21,24 +21,39 @@ FEW_REGISTERS = 8  # vectors of this width (AVX2) come with 16 registers; the ot
 
 
 @njit(**OPTIONS)
-def _panel(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step, least,
-           n_lanes):  # fmt: skip
-    """Four vectors of outputs for all lanes."""
+def _four(ways, words, at, panel, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+          least, n_lanes):  # fmt: skip
+    """Four vectors of outputs for all lanes, from a panel of four or of eight."""
     lane = 0
     if len(ways) != FEW_REGISTERS:
         while n_lanes - lane >= 4:
             tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-                 least, 4, 4)  # fmt: skip
+                 least, panel, 4, 4)  # fmt: skip
             lane += 4
             x_at, out_at, start_at = x_at + 4 * x_step, out_at + 4 * out_step, start_at + 4 * start_step
     while n_lanes - lane >= 2:
         tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-             least, 4, 2)  # fmt: skip
+             least, panel, 4, 2)  # fmt: skip
         lane += 2
         x_at, out_at, start_at = x_at + 2 * x_step, out_at + 2 * out_step, start_at + 2 * start_step
     if n_lanes > lane:
         tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-             least, 4, 1)  # fmt: skip
+             least, panel, 4, 1)  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _eight(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step, least,
+           n_lanes):  # fmt: skip
+    """Eight vectors of outputs: at once for one lane, which lives off the weights' stream, else in halves."""
+    if n_lanes == 1:
+        tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+             least, 8, 8, 1)  # fmt: skip
+    else:
+        half = 4 * len(ways)
+        _four(ways, words, at, 8, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+              least, n_lanes)  # fmt: skip
+        _four(ways, words, at + half, 8, memory, pairs, x_at, x_step, n_rows, out_at + half, out_step, start,
+              start_at + half, start_step, least, n_lanes)  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -51,12 +66,12 @@ def _rest(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step
             x_at + lane * x_step, out_at + lane * out_step, start_at + lane * start_step, at, n_out)  # fmt: skip
         if left >= 2 * len(ways):
             tile(ways, words, word, memory, pairs, x, x_step, n_rows, out, out_step, start, init, start_step, least,
-                 2, 1)  # fmt: skip
+                 2, 2, 1)  # fmt: skip
             word += 2 * len(ways) * n_words
             out, init, left = out + 2 * len(ways), init + 2 * len(ways), left - 2 * len(ways)
         if left:
             tile(ways, words, word, memory, pairs, x, x_step, n_rows, out, out_step, start, init, start_step, least,
-                 1, 1)  # fmt: skip
+                 1, 1, 1)  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -66,13 +81,19 @@ def product(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_st
 
     Returns where the next matrix starts.
     """
-    wide = 4 * len(ways)
+    four = 4 * len(ways)
+    eight = 2 * four
     n_words = n_rows // rows_a_word(words)
-    while n_out >= wide:
-        _panel(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+    while n_out >= eight:
+        _eight(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
                least, n_lanes)  # fmt: skip
-        at += wide * n_words
-        out_at, start_at, n_out = out_at + wide, start_at + wide, n_out - wide
+        at += eight * n_words
+        out_at, start_at, n_out = out_at + eight, start_at + eight, n_out - eight
+    if n_out >= four:
+        _four(ways, words, at, 4, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+              least, n_lanes)  # fmt: skip
+        at += four * n_words
+        out_at, start_at, n_out = out_at + four, start_at + four, n_out - four
     if n_out:
         _rest(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, n_out, start, start_at,
               start_step, least, n_lanes)  # fmt: skip
