@@ -33,6 +33,7 @@ REQUIREMENTS = [
     "pyloudnorm>=0.1.1,<0.3",  # loudness by ITU-R BS.1770 in the corpus report
     "soundfile>=0.12,<0.14",
     "PyYAML>=6,<7",
+    "h5py>=3.10,<4",  # weights of a narrower WaveNet, layer by layer
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html

@@ -28,7 +28,7 @@ from avsc_tf.timebase import Timebase
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little
 FRAMES_A_BATCH = 32
-CLIPS_A_BATCH = 8  # utterances held in memory and generated together
+CLIPS_A_BATCH = 16  # utterances held in memory and generated together
 UNFAMILIAR_DEVIATIONS = 2.5  # RMS over keypoints: the demo speaker's own clips reach 1.0, other people start at 3.8
 
 

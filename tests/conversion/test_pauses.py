@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from avsc_tf.config import load_config
 from avsc_tf.conversion.pauses import pause_cuts
+from avsc_tf.datasets.recordings import read_recording
 
 
 def speech(*frames: int, quiet: float = -9.0, n_mels: int = 6) -> np.ndarray:
@@ -40,3 +43,22 @@ def test_parts_are_spoken_from_silence_and_joined_in_place(make, utterance):
     before = uncut.generate([mel], [recording.facial], seed=4)[0]
     np.testing.assert_array_equal(whole[: 50 * 80], before[: 50 * 80])
     assert (whole[50 * 80 :] != before[50 * 80 :]).any()  # the second part knows nothing of the first
+
+
+def test_real_sentences_are_cut_where_nobody_speaks(shared_data, root):
+    """Twelve GRID sentences joined; the corpus' word times are in units of 1/25000 s."""
+    clips = sorted((shared_data / "grid" / "s1").glob("*.mpg"))[:12]
+    if not clips:
+        pytest.skip("shared/data/grid is absent")
+    config = load_config(root / "configs" / "demo.yaml")
+    frames_a_second = 1000 / config.time.hop_ms
+    mels, silent, start = [], [], 0
+    for clip in clips:
+        mels.append(read_recording(clip, config).mel)
+        words = (shared_data / "grid" / "s1_align" / f"{clip.stem}.align").read_text().splitlines()
+        times = [line.split() for line in words if line.split()[-1] in ("sil", "sp")]
+        silent += [[start + int(t) / 25000 * frames_a_second for t in row[:2]] for row in times]
+        start += len(mels[-1])
+    cuts = pause_cuts(np.concatenate(mels), least_frames=round(0.3 * frames_a_second))
+    assert len(cuts) >= 11  # between the sentences at least
+    assert all(any(first <= cut <= last for first, last in silent) for cut in cuts)
