@@ -29,7 +29,7 @@ from avsc_tf.training.wavenet_start import load_initial_weights
 
 STORE_NAME = "recordings"
 PITCH_NAME = "pitch.npz"
-PITCH_TRAINING_STEPS = 2500
+PITCH_TRAINING_STEPS = 9000
 PITCH_TRAINING_FRAMES = 2_000_000  # 2.8 hours; pYIN takes about as long
 QUIET_NATS = 2.8  # 24 dB
 LEAST_STD = 0.1  # added: a band that is hardly ever heard must not be blown up

@@ -20,7 +20,7 @@ from avsc_tf.features.pitch import LAG_OFFSETS, Pitch
 def config():
     return load_config(
         w.__file__.replace("avsc_tf/datasets/waveform.py", "configs/demo.yaml"),
-        ["face.n_vgg=9", "wavenet.crop_seconds=0.13", "wavenet.batch_size=3"],
+        ["face.n_vgg=9", "wavenet.facial_channels=5", "wavenet.crop_seconds=0.13", "wavenet.batch_size=3"],
     )
 
 
