@@ -13,6 +13,7 @@ from typing import Any
 import numba
 
 OPTIONS: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy"}
+INSIDE = {**OPTIONS, "forceinline": True}  # of what is called in every layer: handing over so many arrays takes long
 
 
 def compiled(function: Callable) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from avsc_tf.conversion.sampler_kernels.compiling import OPTIONS, compiled
+from avsc_tf.conversion.sampler_kernels.compiling import INSIDE, compiled
 from avsc_tf.conversion.sampler_kernels.drawing import add_peak, draw, mixture_log_shares, mixture_logits
 from avsc_tf.conversion.sampler_kernels.elementwise import fetch, gate, ready, remember
 from avsc_tf.conversion.sampler_kernels.tiles import rows_a_word, tile
@@ -20,43 +20,28 @@ LEAST = F32(-3e38)  # below every sum
 FEW_REGISTERS = 8  # vectors of this width (AVX2) come with 16 registers; the others with 32
 
 
-@njit(**OPTIONS)
-def _four(ways, words, at, panel, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-          least, n_lanes):  # fmt: skip
-    """Four vectors of outputs for all lanes, from a panel of four or of eight."""
+@njit(**INSIDE)
+def _panel(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step, least,
+           n_lanes):  # fmt: skip
+    """Four vectors of outputs for all lanes."""
     lane = 0
     if len(ways) != FEW_REGISTERS:
         while n_lanes - lane >= 4:
             tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-                 least, panel, 4, 4)  # fmt: skip
+                 least, 4, 4)  # fmt: skip
             lane += 4
             x_at, out_at, start_at = x_at + 4 * x_step, out_at + 4 * out_step, start_at + 4 * start_step
     while n_lanes - lane >= 2:
         tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-             least, panel, 4, 2)  # fmt: skip
+             least, 4, 2)  # fmt: skip
         lane += 2
         x_at, out_at, start_at = x_at + 2 * x_step, out_at + 2 * out_step, start_at + 2 * start_step
     if n_lanes > lane:
         tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-             least, panel, 4, 1)  # fmt: skip
+             least, 4, 1)  # fmt: skip
 
 
-@njit(**OPTIONS)
-def _eight(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step, least,
-           n_lanes):  # fmt: skip
-    """Eight vectors of outputs: at once for one lane, which lives off the weights' stream, else in halves."""
-    if n_lanes == 1:
-        tile(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-             least, 8, 8, 1)  # fmt: skip
-    else:
-        half = 4 * len(ways)
-        _four(ways, words, at, 8, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-              least, n_lanes)  # fmt: skip
-        _four(ways, words, at + half, 8, memory, pairs, x_at, x_step, n_rows, out_at + half, out_step, start,
-              start_at + half, start_step, least, n_lanes)  # fmt: skip
-
-
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _rest(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, n_out, start, start_at, start_step,
           least, n_lanes):  # fmt: skip
     """One to three vectors of outputs: two, then one."""
@@ -66,34 +51,28 @@ def _rest(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step
             x_at + lane * x_step, out_at + lane * out_step, start_at + lane * start_step, at, n_out)  # fmt: skip
         if left >= 2 * len(ways):
             tile(ways, words, word, memory, pairs, x, x_step, n_rows, out, out_step, start, init, start_step, least,
-                 2, 2, 1)  # fmt: skip
+                 2, 1)  # fmt: skip
             word += 2 * len(ways) * n_words
             out, init, left = out + 2 * len(ways), init + 2 * len(ways), left - 2 * len(ways)
         if left:
             tile(ways, words, word, memory, pairs, x, x_step, n_rows, out, out_step, start, init, start_step, least,
-                 1, 1, 1)  # fmt: skip
+                 1, 1)  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def product(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, n_out, start, start_at, start_step,
             least, n_lanes):  # fmt: skip
     """memory[out] = max(least, start + x @ matrix), all lanes; the matrix lies in `words` from `at` on, in panels.
 
     Returns where the next matrix starts.
     """
-    four = 4 * len(ways)
-    eight = 2 * four
+    wide = 4 * len(ways)
     n_words = n_rows // rows_a_word(words)
-    while n_out >= eight:
-        _eight(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
+    while n_out >= wide:
+        _panel(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
                least, n_lanes)  # fmt: skip
-        at += eight * n_words
-        out_at, start_at, n_out = out_at + eight, start_at + eight, n_out - eight
-    if n_out >= four:
-        _four(ways, words, at, 4, memory, pairs, x_at, x_step, n_rows, out_at, out_step, start, start_at, start_step,
-              least, n_lanes)  # fmt: skip
-        at += four * n_words
-        out_at, start_at, n_out = out_at + four, start_at + four, n_out - four
+        at += wide * n_words
+        out_at, start_at, n_out = out_at + wide, start_at + wide, n_out - wide
     if n_out:
         _rest(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_step, n_out, start, start_at,
               start_step, least, n_lanes)  # fmt: skip
@@ -101,7 +80,7 @@ def product(ways, words, at, memory, pairs, x_at, x_step, n_rows, out_at, out_st
     return at
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _fetch_layer(ways, rings, ring_at, ring_count, biases, bias_at, condition, condition_at, condition_step, channels,
                  n_lanes):  # fmt: skip
     """What the next layer needs beside its weights: they push it out of the cache between one sample and the next."""
@@ -111,14 +90,14 @@ def _fetch_layer(ways, rings, ring_at, ring_count, biases, bias_at, condition, c
         fetch(ways, condition, condition_at + lane * condition_step, 2 * channels)
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _compand(linear, mu, log_mu):
     size = min(abs(linear), F32(1.0))
     size = np.log1p(mu * size) / log_mu
     return size if linear >= 0 else -size
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _features(features, sizes, memory, lane, lag, offsets):
     """What `layers.sample_inputs.SampleInputs` makes of the lane's past; the prediction is in `memory.predicted`."""
     age, past = memory.ages[lane], sizes.history - 1
@@ -155,7 +134,7 @@ def _features(features, sizes, memory, lane, lag, offsets):
                 features[n + 1 + k] = memory.past_residual[lane, place & past] if known else F32(0.0)
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _predict(memory, lane, coefficients, past, mu, log_mu):
     """Linear prediction of the lane's next sample, within [-1, 1]."""
     total, age, signal = F32(0.0), memory.ages[lane], memory.past_signal[lane]
@@ -166,7 +145,7 @@ def _predict(memory, lane, coefficients, past, mu, log_mu):
     memory.predicted[lane, 1] = _compand(total, mu, log_mu)
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _note(sizes, weights, memory, lane, chosen, mu, log_mu):
     """The class becomes the lane's past."""
     place = memory.ages[lane] & (sizes.history - 1)
@@ -179,7 +158,7 @@ def _note(sizes, weights, memory, lane, chosen, mu, log_mu):
     memory.ages[lane] += 1
 
 
-@njit(**OPTIONS)
+@njit(**INSIDE)
 def _finish(sizes, weights, memory, block, lane, frame, sample, raw, logits, forced, mu, log_mu):
     """From the last product's outputs to the lane's class."""
     if sizes.n_mixtures:

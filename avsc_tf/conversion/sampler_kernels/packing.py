@@ -20,7 +20,7 @@ from avsc_tf.conversion.sampler_kernels.vectors import Vectors
 from avsc_tf.features.companding import LINEAR_SCALE, class_values, expand
 from avsc_tf.features.pitch import LAG_OFFSETS, LOWEST_F0_HZ
 
-PANEL_VECTORS = (8, 4, 2, 1)  # outputs made at a time; the narrower ones at a matrix's end
+PANEL_VECTORS = (4, 2, 1)  # outputs made at a time; the narrower ones at a matrix's end
 
 
 def sizes_of(model: Any, *, sample_rate_hz: int, n_lanes: int) -> Sizes:
@@ -111,7 +111,7 @@ def _filled(matrix: Floats, n_rows: int, n_columns: int) -> Floats:
 
 
 def _panels(matrix: Floats, width: int, *, bfloat16: bool) -> NDArray:
-    """Columns in groups of eight vectors, then four, two, one; each group row by row."""
+    """Columns in groups of four vectors, then two, then one; each group row by row."""
     rows = pair_rows(matrix) if bfloat16 else matrix
     parts: list[NDArray] = []
     done = 0

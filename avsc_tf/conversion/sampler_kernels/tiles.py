@@ -65,7 +65,6 @@ def tile(
     start_at,
     start_step,
     least,  # float32: smaller sums become this
-    panel,  # a literal: vectors in a row of the panel
     vectors,  # a literal: outputs, in vectors
     lanes,  # a literal
 ):
@@ -73,9 +72,9 @@ def tile(
     place = types.intp
     signature = types.void(
         ways, words, place, memory, pairs, place, place, place, place, place, start, place, place, types.float32,
-        panel, vectors, lanes,
+        vectors, lanes,
     )  # fmt: skip
-    shape = panel.literal_value, vectors.literal_value, lanes.literal_value
+    shape = vectors.literal_value, lanes.literal_value
 
     def generate(context, builder, signature, arguments):
         _TileEmitter(context, builder, signature, arguments, *shape).emit()
@@ -85,11 +84,9 @@ def tile(
 
 
 class _TileEmitter(Emitter):
-    def __init__(
-        self, context: Any, builder: Any, signature: Any, arguments: Any, row: int, n_vectors: int, n_lanes: int
-    ):
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any, n_vectors: int, n_lanes: int):
         super().__init__(context, builder, signature, arguments)
-        self.row_vectors, self.n_vectors, self.n_lanes = row, n_vectors, n_lanes
+        self.n_vectors, self.n_lanes = n_vectors, n_lanes
         self.n_chains = max(1, CHAINS // n_vectors)
         self.panel, self.memory, self.start = self.data(1), self.data(3), self.data(10)
         self.kind = {types.float32: "float32", types.int32: "unpack", types.uint32: "dot"}[signature.args[1].dtype]
@@ -142,7 +139,7 @@ class _TileEmitter(Emitter):
 
     def _add_row(self, sums: list[ir.Value], row: ir.Value, base: int) -> None:
         """One row of words: one row of weights, or two."""
-        in_panel = self.builder.mul(row, ir.Constant(I64, self.row_vectors * self.width))
+        in_panel = self.builder.mul(row, ir.Constant(I64, self.n_vectors * self.width))
         at = self.builder.add(self.word_at, in_panel)
         kind = self.floats if self.kind == "float32" else self.words
         words = [self.load(self.panel, self.step(at, j * self.width), kind) for j in range(self.n_vectors)]
