@@ -22,6 +22,7 @@ from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, 
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
 from avsc_tf.runs import network_dir
 from avsc_tf.training.pitch import train_pitch_estimator
+from avsc_tf.training.pitch_pulses import pulse_trains
 from avsc_tf.training.supervised import History
 from avsc_tf.training.wavenet import NETWORK, fit_wavenet
 from avsc_tf.training.wavenet_previews import MakeSampler, speech_preview
@@ -29,7 +30,8 @@ from avsc_tf.training.wavenet_start import load_initial_weights
 
 STORE_NAME = "recordings"
 PITCH_NAME = "pitch.npz"
-PITCH_TRAINING_STEPS = 9000
+PITCH_TRAINING_STEPS = 5500
+PULSE_TRAINS = 120  # four minutes beside the speech
 PITCH_TRAINING_FRAMES = 2_000_000  # 2.8 hours; pYIN takes about as long
 QUIET_NATS = 2.8  # 24 dB
 LEAST_STD = 0.1  # added: a band that is hardly ever heard must not be blown up
@@ -85,7 +87,9 @@ def _pitch_estimator(config: Config, training: StoredRecordings, run: Path) -> P
     every = math.ceil(training.n_mel_frames / PITCH_TRAINING_FRAMES)
     some = [training.bare(k) for k in range(0, len(training), every)]
     labels = [_f0_label(r, config) for r in tqdm(some, desc="pitch labels", unit="file")]
-    estimator = train_pitch_estimator([r.mel for r in some], labels, steps=PITCH_TRAINING_STEPS, seed=config.seed)
+    pulses, pulse_labels = pulse_trains(config, n=PULSE_TRAINS, seed=config.seed)
+    mels = [*(r.mel for r in some), *pulses]
+    estimator = train_pitch_estimator(mels, [*labels, *pulse_labels], steps=PITCH_TRAINING_STEPS, seed=config.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     estimator.save(path)
     return estimator

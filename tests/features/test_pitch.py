@@ -96,7 +96,7 @@ def test_saved_estimator_says_the_same(rng, tmp_path):
 
 @pytest.mark.parametrize("f0_hz", [95.0, 170.0, 240.0])
 def test_packaged_estimator_reads_a_buzz(f0_hz, root):
-    """A pulse train with falling harmonics and a little noise, 48 kHz; never part of its training."""
+    """A pulse train with falling harmonics and a little noise, 48 kHz; pulses alike were part of its training."""
     config = load_config(root / "configs" / "demo.yaml")
     timebase, rng = Timebase.from_config(config.time), np.random.default_rng(2)
     t = np.arange(48000) / 48000
