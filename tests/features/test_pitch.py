@@ -98,8 +98,8 @@ def test_saved_estimator_says_the_same(rng, tmp_path):
 def test_packaged_estimator_reads_a_buzz(f0_hz, root):
     """A pulse train with falling harmonics and a little noise, 48 kHz; pulses alike were part of its training.
 
-    Not below 105 Hz: a 25 ms window does not part such harmonics, and their beat, seen every 5 ms, is that of another pitch
-    as far above 100 Hz.
+    Not below 105 Hz: a 25 ms window does not part such harmonics, and their beat, seen every 5 ms, is that of another
+    pitch as far above 100 Hz.
     """
     config = load_config(root / "configs" / "demo.yaml")
     timebase, rng = Timebase.from_config(config.time), np.random.default_rng(2)
