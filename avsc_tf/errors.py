@@ -30,6 +30,10 @@ class RecordError(AvscError):
     """A records folder is incomplete, damaged, or was made with other settings."""
 
 
+class TrainingError(AvscError):
+    """A training diverged, or cannot be made on these devices."""
+
+
 class BundleError(AvscError):
     """A run folder lacks a part that conversion needs."""
 

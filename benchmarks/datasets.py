@@ -137,13 +137,10 @@ def training_step(records: Records, config: Config) -> Callable[[], object]:
     import tensorflow as tf
 
     from avsc_tf.models.conversion_net import build_conversion_net
-    from avsc_tf.training.checkpoints import build_optimizers
-    from avsc_tf.training.conversion import compile_conversion_net
+    from avsc_tf.training.conversion import conversion_training
 
-    model = build_conversion_net(config)
-    compile_conversion_net(model, config, total_steps=1000)
-    build_optimizers(model)
-    function = tf.function(model.train_step, jit_compile=False)
+    training = conversion_training(build_conversion_net(config), config, total_steps=1000)
+    function = tf.function(training.train_step, jit_compile=False)
     batch = next(iter(windows(records, "train", config, epoch=0, seed=1)))
 
     def step() -> None:

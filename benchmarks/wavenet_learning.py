@@ -148,8 +148,8 @@ def learn(config: Config, speech: Speech, *, cpu_seconds: float) -> dict[str, An
     from avsc_tf.datasets.waveform import CropSampler
     from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
     from avsc_tf.models.wavenet import build_wavenet
-    from avsc_tf.training.supervised import averaged_weights
-    from avsc_tf.training.wavenet import compile_wavenet
+    from avsc_tf.training.loop import averaged_weights
+    from avsc_tf.training.wavenet import wavenet_training
 
     keras.utils.set_random_seed(config.seed)
     estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
@@ -157,12 +157,12 @@ def learn(config: Config, speech: Speech, *, cpu_seconds: float) -> dict[str, An
     model = build_wavenet(config)
     frames = np.concatenate([r.mel for r in training])
     model.mel_normalisation.set_statistics(frames.mean(0), frames.std(0) + 0.1)
-    compile_wavenet(model, constant_rate(config), total_steps=1)
+    training_model = wavenet_training(model, constant_rate(config), total_steps=1)
     crops = CropSampler(training, config, seed=config.seed, vary_level=True)
     test = held_out_crops(held_out, config)
     curve = []
-    for point, steps, spent in _train(model, crops, config, cpu_seconds):
-        with averaged_weights(model):
+    for point, steps, spent in _train(training_model, crops, config, cpu_seconds):
+        with averaged_weights(training_model):
             scores = {**surprise(model, test, config), **spoken_figures(model, speech.spoken, config)}
         curve.append({"cpu_seconds": round(spent, 1), "steps": steps, **scores})
         print(json.dumps(curve[-1]), file=sys.stderr, flush=True)
@@ -181,10 +181,8 @@ def _train(model: Any, crops: Any, config: Config, cpu_seconds: float) -> Iterat
     import tensorflow as tf
 
     from avsc_tf.datasets.waveform import as_dataset
-    from avsc_tf.training.checkpoints import build_optimizers
 
-    build_optimizers(model)
-    step = tf.function(model.train_step, jit_compile=model.jit_compile, reduce_retracing=True)
+    step = tf.function(model.train_step, jit_compile=config.wavenet.jit_compile, reduce_retracing=True)
     data = iter(as_dataset(crops, 0, 1_000_000))
     step(next(data))  # compiles
     n_steps, spent = 1, 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.batches import batches
+from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
 from avsc_tf.errors import RecordError
 from avsc_tf.records.reader import Records, choose, pair_stem
@@ -18,12 +18,22 @@ from avsc_tf.timebase import Timebase
 NAMES = ("source_mel", "source_facial", "target_mel", "target_facial")
 
 
-def windows(records: Records, split: str, config: Config, *, epoch: int, seed: int, start_batch: int = 0) -> Any:
+def windows(
+    records: Records,
+    split: str,
+    config: Config,
+    *,
+    epoch: int,
+    seed: int,
+    start_batch: int = 0,
+    share: Share = WHOLE,
+) -> Any:
     """One epoch of random windows, each whole, in batches of `conversion.batch_size`.
 
     An epoch has about as many windows as fit into the recordings side by side, and every pair gets its share of them.
     Pairs shorter than a window are lengthened by their last frame. The same (seed, epoch) gives the same batches,
-    whether the split is held in memory or streamed (`records.memory_mb`), and `start_batch` goes on at any of them.
+    whether the split is held in memory or streamed (`records.memory_mb`); `start_batch` goes on at any of them, and
+    `share` gives a part of each.
 
     Returns:
         tf.data of (inputs, outputs), both {"mel": [B, mel_per_video * w, n_mels], "facial": [B, w, n_facial]} float32,
@@ -42,8 +52,8 @@ def windows(records: Records, split: str, config: Config, *, epoch: int, seed: i
     plan = plan_windows(lengths, window, n_windows=n_batches * batch_size, epoch=epoch, seed=seed)
     plan = plan.reshape(n_batches, batch_size, 2)
 
-    def read(batch: int) -> list[np.ndarray]:
-        parts = [read_window(rows, int(pair), int(first), window) for pair, first in plan[batch]]
+    def read(batch: int, chosen: slice) -> list[np.ndarray]:
+        parts = [read_window(rows, int(pair), int(first), window) for pair, first in plan[batch, chosen]]
         return [np.stack([lengthen(p[n], window * (per if n.endswith("mel") else 1)) for p in parts]) for n in NAMES]
 
     def finish(*arrays: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,7 +62,7 @@ def windows(records: Records, split: str, config: Config, *, epoch: int, seed: i
 
     mel = tf.TensorSpec([batch_size, window * per, config.acoustic.n_mels], tf.float32)
     facial = tf.TensorSpec([batch_size, window, config.face.n_facial], tf.float16)
-    return batches(read, [mel, facial] * 2, n_batches=n_batches, start_batch=start_batch, finish=finish)
+    return batches(read, [mel, facial] * 2, n_batches=n_batches, start_batch=start_batch, share=share, finish=finish)
 
 
 def open_pairs(records: Records, split: str, config: Config) -> Rows:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.batches import batches
+from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
 from avsc_tf.errors import RecordError
 from avsc_tf.features.face import LIPS
@@ -21,11 +21,20 @@ NAMES = ("mel", "keypoints", "vgg", "frames")
 MOUTH_MARGIN = 0.25
 
 
-def frames(records: Records, split: str, config: Config, *, epoch: int, seed: int, start_batch: int = 0) -> Any:
+def frames(
+    records: Records,
+    split: str,
+    config: Config,
+    *,
+    epoch: int,
+    seed: int,
+    start_batch: int = 0,
+    share: Share = WHOLE,
+) -> Any:
     """One epoch over all frames of the target, in an order of (seed, epoch), in whole batches of `image.batch_size`.
 
     The order is the same whether the split is held in memory (pictures as PNG) or streamed (`records.memory_mb`);
-    `start_batch` goes on at any batch.
+    `start_batch` goes on at any batch, and `share` gives a part of each.
 
     Returns:
         tf.data of (inputs, image, mouth): inputs {"mel": [B, mel_per_video, n_mels], "facial": [B, n_facial]} float32,
@@ -55,10 +64,11 @@ def frames(records: Records, split: str, config: Config, *, epoch: int, seed: in
         tf.TensorSpec([batch_size, 4], tf.float32),
     ]
     return batches(
-        lambda k: read_frames(rows, plan[k], records, config),
+        lambda k, chosen: read_frames(rows, plan[k, chosen], records, config),
         specs,
         n_batches=n_batches,
         start_batch=start_batch,
+        share=share,
         finish=finish,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc_tf.config import Config, WaveNetConfig
-from avsc_tf.datasets.batches import batches
+from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.recordings import PEAK, Floats, Recording, StreamedRecordings
 from avsc_tf.errors import MediaError
 from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
@@ -80,10 +80,10 @@ class CropSampler:
         """`steps` batches of (network inputs, classes [batch, time])."""
         return (self.batch(epoch, k) for k in range(steps))
 
-    def batch(self, epoch: int, k: int) -> tuple[dict[str, Floats], NDArray[np.int32]]:
-        """Batch `k` of an epoch, which needs none of those before it."""
-        rng = np.random.default_rng([self.seed, epoch, k, 409])
-        crops = [self._random_crop(rng) for _ in range(self.config.wavenet.batch_size)]
+    def batch(self, epoch: int, k: int, rows: slice = slice(None)) -> tuple[dict[str, Floats], NDArray[np.int32]]:
+        """Batch `k` of an epoch, or some rows of it; neither other batches nor other rows are needed for it."""
+        chosen = range(self.config.wavenet.batch_size)[rows]
+        crops = [self._random_crop(np.random.default_rng([self.seed, epoch, k, row, 409])) for row in chosen]
         inputs = {name: np.stack([crop[0][name] for crop in crops]) for name in crops[0][0]}
         return inputs, np.stack([crop[1] for crop in crops])
 
@@ -195,18 +195,18 @@ def _classes(waveform: Floats, start: int, stop: int, gain: float, net: WaveNetC
     return to_classes(compand(emphasised, net.n_classes), net.n_classes)
 
 
-def as_dataset(sampler: CropSampler, epoch: int, steps: int, *, start_batch: int = 0) -> Any:
-    """tf.data of the sampler's batches `start_batch` to `steps` - 1 of an epoch, read ahead."""
+def as_dataset(sampler: CropSampler, epoch: int, steps: int, *, start_batch: int = 0, share: Share = WHOLE) -> Any:
+    """tf.data of the sampler's batches `start_batch` to `steps` - 1 of an epoch, or a share of each, read ahead."""
     import tensorflow as tf
 
     shapes, classes_shape = sampler.shapes
     specs = [*(tf.TensorSpec(shape, tf.float32) for shape in shapes.values()), tf.TensorSpec(classes_shape, tf.int32)]
 
-    def read(k: int) -> list[Any]:
-        inputs, classes = sampler.batch(epoch, k)
+    def read(k: int, rows: slice) -> list[Any]:
+        inputs, classes = sampler.batch(epoch, k, rows)
         return [*(np.asarray(inputs[name], np.float32) for name in shapes), np.asarray(classes, np.int32)]
 
     def finish(*arrays: Any) -> tuple[dict[str, Any], Any]:
         return dict(zip(shapes, arrays, strict=False)), arrays[-1]  # the classes come last
 
-    return batches(read, specs, n_batches=steps, start_batch=start_batch, finish=finish)
+    return batches(read, specs, n_batches=steps, start_batch=start_batch, share=share, finish=finish)

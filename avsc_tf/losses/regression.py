@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -36,16 +36,24 @@ class GroupedL1(keras.losses.Loss):
         return {"group_sizes": list(self.group_sizes), "name": self.name, "reduction": self.reduction}
 
 
-def conversion_losses(config: Config) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
-    """Losses and weights of the conversion network's outputs (paper section 3.1: L1, the acoustic part times 10).
+class ConversionLoss:
+    """The conversion network's loss and its parts (paper section 3.1: L1, the acoustic part times 10).
 
     `conversion.facial_loss` "mean" averages over all facial dimensions, of which 3 % are keypoints; "balanced" gives
     the VGG feature and the keypoints half each (not from the paper).
     """
-    face = config.face
-    sizes = (face.n_facial,) if config.conversion.facial_loss == "mean" else (face.n_vgg, 2 * face.n_keypoints)
-    losses = {"mel": GroupedL1((config.acoustic.n_mels,), name="mel_l1"), "facial": GroupedL1(sizes, name="facial_l1")}
-    return losses, {"mel": config.conversion.acoustic_loss_weight, "facial": 1.0}
+
+    def __init__(self, config: Config) -> None:
+        face = config.face
+        groups = (face.n_facial,) if config.conversion.facial_loss == "mean" else (face.n_vgg, 2 * face.n_keypoints)
+        self.parts = {"mel": GroupedL1((config.acoustic.n_mels,)), "facial": GroupedL1(groups)}
+        self.weights = {"mel": config.conversion.acoustic_loss_weight, "facial": 1.0}
+
+    def __call__(self, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """{"mel" [B, 8 T, n_mels], "facial" [B, T, n_facial]} twice -> "loss" and its parts, scalars."""
+        parts = {name: ops.mean(part(wanted[name], given[name])) for name, part in self.parts.items()}
+        total = sum(self.weights[name] * value for name, value in parts.items())
+        return {"loss": total, **{f"{name}_loss": value for name, value in parts.items()}}
 
 
 def weighted_l1(images: Any, generated: Any, weights: Any) -> Any:

@@ -35,5 +35,10 @@ class ClassSurprise(keras.losses.Loss):
         """The same in bits a sample."""
         return ops.divide(self.call(y_true, y_pred), math.log(2))
 
+    def figures(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
+        """Mean over the batch in nats a sample ("loss") and in bits."""
+        nats = ops.mean(self.call(y_true, ops.cast(y_pred, "float32")))
+        return {"loss": nats, "bits": nats / math.log(2)}
+
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"n_classes": self.n_classes, "n_mixtures": self.n_mixtures}

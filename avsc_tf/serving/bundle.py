@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.config import Config, load_saved_config
 from avsc_tf.conversion.converter import VOCODERS, Converter, Vocoder
 from avsc_tf.errors import BundleError, ConfigError, RecordError
 from avsc_tf.features.statistics import Statistics
@@ -81,7 +81,7 @@ def _command(run: Path, network: str) -> str:
 
 def _read_config(run: Path, network: str) -> Config:
     try:
-        return load_config(config_path(run, network))
+        return load_saved_config(config_path(run, network))
     except ConfigError as error:
         raise BundleError(f"{error} The bundle's {network} settings are damaged: train it again.") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
-from avsc_tf.training.checkpoints import write_atomically
+from avsc_tf.training.checkpoints import Progress, write_atomically
 
 Preview = Callable[[int, Any], None]  # (finished epochs, tf.summary writer)
 
@@ -20,23 +20,24 @@ Preview = Callable[[int, Any], None]  # (finished epochs, tf.summary writer)
 class ProgressBar:
     """One bar over all steps of all epochs; its time left is that of the whole training."""
 
-    def __init__(self, network: str, *, epochs: int, steps_per_epoch: int, first_epoch: int) -> None:
+    def __init__(self, network: str, epochs: int, steps_per_epoch: int, steps_done: int) -> None:
         total = epochs * steps_per_epoch
-        self._bar = tqdm(total=total, initial=first_epoch * steps_per_epoch, desc=network, unit="step", mininterval=1.0)
+        self._bar = tqdm(total=total, initial=steps_done, desc=network, unit="step", mininterval=1.0)
         self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
         self._validation = ""
 
-    def step(self, epoch: int, logs: Mapping[str, Any], *, refresh_every: int = 20) -> None:
-        """Advance by one step; the losses shown are means of the epoch so far."""
-        self._bar.update()
-        if self._bar.n % refresh_every == 0:
-            shown = " ".join(f"{name} {float(logs[name]):.4g}" for name in _headline(logs))
-            self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} {shown}{self._validation}", refresh=False)
+    def step(self, progress: Progress, *, refresh_every: int = 20) -> None:
+        """Go to where the training is; the losses shown are means of the epoch so far."""
+        before = self._bar.n
+        self._bar.update(progress.steps_before(self._steps_per_epoch) - before)
+        if self._bar.n // refresh_every > before // refresh_every:
+            shown = _headline(progress.means())
+            self._bar.set_postfix_str(f"epoch {progress.epoch + 1}/{self._epochs}{shown}{self._validation}", False)
 
     def epoch_end(self, row: Mapping[str, float]) -> None:
         """Keep the last validation loss in view."""
-        held_out = [name for name in _headline(row, prefix="val_")]
-        self._validation = "".join(f" {name} {row[name]:.4g}" for name in held_out)
+        self._validation = _headline(row, prefix="val_")
 
     def write(self, text: str) -> None:
         """Print a line without breaking the bar."""
@@ -47,11 +48,10 @@ class ProgressBar:
 
 
 class TensorBoardLog:
-    """Scalars of every epoch, and the previews a caller adds, under RUN/<network>/logs."""
+    """Scalars of every epoch under RUN/<network>/logs; previews write through `writer`."""
 
-    def __init__(self, folder: Path, preview: Preview | None) -> None:
-        self._writer = tf.summary.create_file_writer(str(folder))
-        self._preview = preview
+    def __init__(self, folder: Path) -> None:
+        self.writer = tf.summary.create_file_writer(str(folder))
 
     def __enter__(self) -> TensorBoardLog:
         return self
@@ -59,16 +59,16 @@ class TensorBoardLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        self.writer.close()
 
-    def epoch_end(self, finished_epochs: int, row: Mapping[str, float]) -> None:
-        """Write one epoch's figures at step `finished_epochs`."""
-        with self._writer.as_default(step=finished_epochs):
-            for name, value in row.items():
+    def scalars(self, finished_epochs: int, row: Mapping[str, float], *, steps: int, batch_size: int) -> None:
+        """Write one epoch's figures at step `finished_epochs`, and how fast it went."""
+        seconds = max(row["seconds"], 1e-9)
+        speed = {"speed/steps_per_second": steps / seconds, "speed/examples_per_second": steps * batch_size / seconds}
+        with self.writer.as_default(step=finished_epochs):
+            for name, value in {**row, **speed}.items():
                 tf.summary.scalar(name, value)
-        if self._preview is not None:
-            self._preview(finished_epochs, self._writer)
-        self._writer.flush()
+        self.writer.flush()
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -83,7 +83,7 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     write_atomically(path, text.getvalue())
 
 
-def _headline(logs: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _headline(row: Mapping[str, float], prefix: str = "") -> str:
     """The one or two figures worth a place beside the bar."""
     wanted = [f"{prefix}{name}" for name in ("loss", "generator/l1", "discriminator/loss")]
-    return [name for name in wanted if name in logs]
+    return "".join(f" {name} {row[name]:.4g}" for name in wanted if name in row)

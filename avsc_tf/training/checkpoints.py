@@ -1,16 +1,18 @@
 """State of an unfinished training, written so that going on equals never having stopped.
 
-One `.npz` an epoch holds every variable: weights, batch-norm averages, the seed states of dropout and noise layers,
+One `.npz` holds every variable: weights, batch-norm averages, the seed states of dropout and noise layers,
 and each optimizer's counters, slots and running averages. Keras' own formats leave out the seed states, and restore
 an optimizer that is not built yet with no more than a warning.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +20,49 @@ import keras
 import numpy as np
 
 from avsc_tf.errors import ConfigError
+from avsc_tf.training.model import TrainingModel
 
 KEPT = 2  # the newest and the one before
 
 
-def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """All optimizers of a compiled model: its `optimizers` where it has several, or its one."""
-    return list(getattr(model, "optimizers", None) or [model.optimizer])
+@dataclass
+class Progress:
+    """Where a training is, and the figures of the epoch it is in."""
+
+    epoch: int = 0  # finished ones
+    step: int = 0  # finished ones of the epoch that is going on
+    sums: dict[str, float] = field(default_factory=dict)  # over those steps
+    seconds: float = 0.0  # spent on them
+    history: list[dict[str, float]] = field(default_factory=list)  # one row a finished epoch
+
+    def add(self, figures: Mapping[str, np.ndarray]) -> None:
+        """Count steps whose figures are [steps] each; summed one by one, so that no grouping changes the sum."""
+        for name, values in figures.items():
+            for value in values:
+                self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.step += len(next(iter(figures.values())))
+
+    def means(self) -> dict[str, float]:
+        """Of the steps of this epoch."""
+        return {name: total / self.step for name, total in self.sums.items()}
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Close the epoch with its row of figures."""
+        self.history.append(row)
+        self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
+
+    def steps_before(self, steps_per_epoch: int) -> int:
+        """Steps since the beginning of the training."""
+        return self.epoch * steps_per_epoch + self.step
 
 
-def build_optimizers(model: keras.Model) -> None:
-    """Create all slots now, so that they can be restored (GANs build theirs in `compile`)."""
-    if getattr(model, "optimizers", None) is None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-
-
-def save_checkpoint(folder: Path, model: keras.Model, *, epoch: int, history: Sequence[Mapping[str, float]]) -> Path:
-    """Write the state after `epoch` finished epochs; the newest `KEPT` files stay."""
+def save_checkpoint(folder: Path, model: TrainingModel, progress: Progress, *, steps_per_epoch: int) -> Path:
+    """Write the state; the newest `KEPT` files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.asarray(variable.value) for name, variable in _variables(model).items()}
     buffer = io.BytesIO()
-    np.savez(buffer, epoch=epoch, history=json.dumps(list(history)), **arrays)
-    path = folder / f"epoch-{epoch:05d}.npz"
+    np.savez(buffer, progress=json.dumps(dataclasses.asdict(progress)), **arrays)
+    path = folder / f"step-{progress.steps_before(steps_per_epoch):09d}.npz"
     write_atomically(path, buffer.getvalue())
     for old in _checkpoints(folder)[:-KEPT]:
         old.unlink()
@@ -52,21 +75,21 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore_checkpoint(path: Path, model: keras.Model) -> tuple[int, list[dict[str, float]]]:
-    """Set every variable of a built model and its optimizers; returns finished epochs and their history.
+def restore_checkpoint(path: Path, model: TrainingModel) -> Progress:
+    """Set every variable of a built model and its optimizers; returns where it was.
 
     Raises:
         ConfigError: the file belongs to another network.
     """
     variables = _variables(model)
     with np.load(path) as stored:
-        names = set(stored.files) - {"epoch", "history"}
+        names = set(stored.files) - {"progress"}
         fits = names == set(variables) and all(stored[name].shape == tuple(variables[name].shape) for name in names)
         if not fits:
             raise ConfigError(f"{path}: belongs to another network. Train into another folder, or delete this one.")
         for name, variable in variables.items():
             variable.assign(stored[name])
-        return int(stored["epoch"]), json.loads(str(stored["history"]))
+        return Progress(**json.loads(str(stored["progress"])))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -116,13 +139,13 @@ class _without_optimizer:  # noqa: N801 - a context manager, used like a functio
         self.model.optimizer = self.optimizer
 
 
-def _variables(model: keras.Model) -> dict[str, Any]:
+def _variables(model: TrainingModel) -> dict[str, Any]:
     """Every variable of the model (seed states included) and of its optimizers, by a stable name."""
     named = {f"model/{i:04d}": v for i, v in enumerate(model.variables)}
-    for k, optimizer in enumerate(optimizers_of(model)):
+    for k, optimizer in enumerate(model.optimizers):
         named.update({f"optimizer{k}/{i:04d}": v for i, v in enumerate(optimizer.variables)})
     return named
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*.npz"))
+    return sorted(folder.glob("step-*.npz"))

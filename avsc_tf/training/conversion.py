@@ -11,13 +11,16 @@ import tensorflow as tf
 
 from avsc_tf.config import Config
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
-from avsc_tf.losses.regression import conversion_losses
+from avsc_tf.losses.regression import ConversionLoss
 from avsc_tf.models.conversion_net import ConversionNet, build_conversion_net
 from avsc_tf.records.reader import Records
 from avsc_tf.timebase import Timebase
-from avsc_tf.training import supervised
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.closed_form import LinearPath, fit_linear_path
+from avsc_tf.training.loop import History, fit
+from avsc_tf.training.mixed_precision import CONVERSION_FLOAT32_LAYERS, for_training
+from avsc_tf.training.model import Supervised
+from avsc_tf.training.optimizers import adam
 from avsc_tf.training.previews import mel_preview
 from avsc_tf.training.run_folder import keep_statistics
 
@@ -27,7 +30,7 @@ CHECKPOINT_SECONDS = 10.0
 
 def train_conversion(
     config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
-) -> tuple[ConversionNet, supervised.History]:
+) -> tuple[ConversionNet, History]:
     """Train the network of `config.conversion` into RUN/conversion.
 
     Args:
@@ -44,35 +47,32 @@ def train_conversion(
     elif config.conversion.linear_path:
         set_linear_path(model, linear_path_of(config, records))
     steps = batches_per_epoch(records, "train", config)
-    compile_conversion_net(model, config, total_steps=steps * config.conversion.epochs)
-    history = supervised.fit(
-        model,
-        lambda epoch: windows(records, "train", config, epoch=epoch, seed=config.seed),
+    training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
+    history = fit(
+        training,
+        lambda epoch, step, share: windows(
+            records, "train", config, epoch=epoch, seed=config.seed, start_batch=step, share=share
+        ),
         run=run,
         network=NETWORK,
         config=config,
-        epochs=config.conversion.epochs,
         steps_per_epoch=steps,
         validation_data=whole_utterances(records, "test"),
         resume=resume,
-        preview=mel_preview(model, next(records.pairs("test"))),
+        preview=mel_preview(training.network, next(records.pairs("test"))),
         checkpoint_seconds=CHECKPOINT_SECONDS,
     )
+    model.set_weights(training.network.get_weights())
     return model, history
 
 
-def compile_conversion_net(model: ConversionNet, config: Config, *, total_steps: int) -> None:
-    """L1 losses, Adam, and the learning-rate schedule of `config.conversion`."""
+def conversion_training(model: ConversionNet, config: Config, *, total_steps: int) -> Supervised:
+    """The network with its losses and Adam, computing as `conversion.compute_dtype` says."""
     net = config.conversion
-    losses, weights = conversion_losses(config)
-    rate = supervised.learning_rate(net.learning_rate, net.lr_schedule, total_steps=total_steps)
-    averaging = {"use_ema": True, "ema_momentum": net.ema_decay} if net.ema_decay else {}
-    model.compile(
-        keras.optimizers.Adam(rate, **averaging),
-        loss=losses,
-        loss_weights=weights,
-        jit_compile=False,  # XLA is slower for this network on a CPU
-    )
+    trained = for_training(model, net.compute_dtype, lambda: build_conversion_net(config), CONVERSION_FLOAT32_LAYERS)
+    training = Supervised(trained, ConversionLoss(config), clip_norm=net.clip_norm, name="conversion_training")
+    training.compile(adam(net, net.learning_rate, total_steps=total_steps))
+    return training
 
 
 def linear_path_of(config: Config, records: Records) -> LinearPath:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.config import Config, load_saved_config
 from avsc_tf.datasets.recordings import Floats, Recording
 from avsc_tf.errors import ConfigError
 from avsc_tf.features.pitch import PitchEstimator
@@ -63,7 +63,7 @@ def conversion_of_run(run: Path, records: Records) -> Convert:
             f"python tools/train.py conversion --config CONFIG --records {records.folder} --out {run}, "
             "or set wavenet.train_features to natural."
         )
-    model = build_conversion_net(load_config(config_path(run, CONVERSION)))
+    model = build_conversion_net(load_saved_config(config_path(run, CONVERSION)))
     load_weights(model, path)
     return utterance_converter(model)
 

@@ -12,25 +12,25 @@ from pathlib import Path
 from avsc_tf.runs import network_dir
 
 BEST_NAME = "best.weights.h5"
-MONITORED = "val_loss"
+LOSS = "loss"
 
 History = Sequence[Mapping[str, float]]
 
 
 def best_weights_path(run: Path, network: str) -> Path:
-    """Weights of the best epoch so far, as they were validated; only of trainings that may stop early."""
+    """Weights of the best epoch so far, as they were validated; of trainings that hold something out."""
     return network_dir(run, network) / BEST_NAME
 
 
-def best_epoch(history: History) -> int:
-    """Finished epochs after which the held-out loss was lowest (the first of equals); 0 where it never was a number."""
+def best_epoch(history: History, monitored: str = LOSS) -> int:
+    """Finished epochs after which the held-out figure was lowest (the first of equals); 0 where it never was a number."""
     lowest, found = math.inf, 0
     for number, row in enumerate(history, start=1):
-        if row[MONITORED] < lowest:
-            lowest, found = row[MONITORED], number
+        if row[f"val_{monitored}"] < lowest:
+            lowest, found = row[f"val_{monitored}"], number
     return found
 
 
-def is_over(history: History, *, patience_epochs: int) -> bool:
-    """Whether the last `patience_epochs` epochs brought no better held-out loss; never with 0."""
-    return patience_epochs > 0 and len(history) - best_epoch(history) >= patience_epochs
+def is_over(history: History, *, patience_epochs: int, monitored: str = LOSS) -> bool:
+    """Whether the last `patience_epochs` epochs brought no better held-out figure; never with 0."""
+    return patience_epochs > 0 and len(history) - best_epoch(history, monitored) >= patience_epochs

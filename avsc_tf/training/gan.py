@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from avsc_tf.losses.adversarial import discriminator_loss, generator_loss
 from avsc_tf.losses.regression import weighted_l1
+from avsc_tf.training.model import Descent, Figures, TrainingModel
 
 
 @keras.saving.register_keras_serializable(package="avsc_tf")
-class ImageGan(keras.Model):
-    """Generator and discriminator with their own optimizers; the step of `train_step` is numbered there.
+class ImageGan(TrainingModel):
+    """Generator and discriminator with their own optimizers.
 
     Batches are (features, images, mouth) with `mouth` [batch, size, size, 1], 1 inside the mouth's box.
 
@@ -22,6 +22,8 @@ class ImageGan(keras.Model):
         l1_weight: of the L1 term (10 in the paper).
         mouth_l1_weight: what a pixel in the mouth's box counts in the L1, beyond the 1 of every pixel (ours).
     """
+
+    monitored = "generator/l1"  # what the adversary says of held-out pictures means little
 
     def __init__(
         self,
@@ -39,9 +41,6 @@ class ImageGan(keras.Model):
         self.adversarial_weight = adversarial_weight
         self.l1_weight = l1_weight
         self.mouth_l1_weight = mouth_l1_weight
-        names = ("generator/loss", "generator/adversarial", "generator/l1", "discriminator/loss")
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
-        self.built = True
 
     def compile(
         self,
@@ -53,51 +52,37 @@ class ImageGan(keras.Model):
         super().compile(optimizer=None, **kwargs)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self._build_optimizers()
-
-    def _build_optimizers(self) -> None:
-        for optimizer, network in zip(self.optimizers, (self.generator, self.discriminator), strict=True):
-            if not optimizer.built:
-                optimizer.build(network.trainable_variables)
+        self.build_optimizers()
 
     @property
-    def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        return [self.generator_optimizer, self.discriminator_optimizer]
+    def network(self) -> keras.Model:
+        return self.generator
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self._means.values())
-
-    def build(self, input_shape: Any = None) -> None:
-        self.built = True
+    def descents(self) -> list[Descent]:
+        """Generator, discriminator: both losses are from the same pass, and each network goes down its own."""
+        return [
+            Descent("generator/loss", self.generator_optimizer, self.generator, "generator/"),
+            Descent(
+                "discriminator/loss",
+                self.discriminator_optimizer,
+                self.discriminator,
+                "discriminator/",
+                active=bool(self.adversarial_weight),
+            ),
+        ]
 
     def call(self, features: Any, training: bool = False) -> Any:
         return self.generator(features, training=training)
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def losses_of(self, data: Any, *, training: bool) -> Figures:
+        """Generate, score both, and take both losses."""
         features, images, mouth = data
-        with tf.GradientTape(persistent=True) as tape:
-            # 1. Generate. 2. Score both. 3. Both losses, from the same pass.
-            generated = self.generator(features, training=True)
-            real_scores = self.discriminator(images, training=True)
-            fake_scores = self.discriminator(generated, training=True)
-            losses = self._loss_terms(images, generated, mouth, real_scores, fake_scores)
-        # 4. Each network goes down its own loss.
-        self._apply(tape, losses["generator/loss"], self.generator_optimizer, self.generator)
-        if self.adversarial_weight:
-            self._apply(tape, losses["discriminator/loss"], self.discriminator_optimizer, self.discriminator)
-        return self._update(losses)
+        generated = self.generator(features, training=training)
+        real_scores = self.discriminator(images, training=training)
+        fake_scores = self.discriminator(generated, training=training)
+        return self.loss_terms(images, generated, mouth, real_scores, fake_scores)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
-        features, images, mouth = data
-        generated = self.generator(features, training=False)
-        real_scores = self.discriminator(images, training=False)
-        fake_scores = self.discriminator(generated, training=False)
-        return self._update(self._loss_terms(images, generated, mouth, real_scores, fake_scores))
-
-    def _loss_terms(
-        self, images: Any, generated: Any, mouth: Any, real_scores: Any, fake_scores: Any
-    ) -> dict[str, Any]:
+    def loss_terms(self, images: Any, generated: Any, mouth: Any, real_scores: Any, fake_scores: Any) -> Figures:
         adversarial = generator_loss(fake_scores)
         l1 = weighted_l1(images, generated, 1.0 + self.mouth_l1_weight * mouth)
         return {
@@ -107,15 +92,6 @@ class ImageGan(keras.Model):
             "discriminator/loss": discriminator_loss(real_scores, fake_scores),
         }
 
-    def _apply(self, tape: Any, loss: Any, optimizer: keras.optimizers.Optimizer, network: keras.Model) -> None:
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    def _update(self, losses: dict[str, Any]) -> dict[str, Any]:
-        for name, value in losses.items():
-            self._means[name].update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
-
     def get_config(self) -> dict[str, Any]:
         return {
             "generator": keras.saving.serialize_keras_object(self.generator),
@@ -123,6 +99,7 @@ class ImageGan(keras.Model):
             "adversarial_weight": self.adversarial_weight,
             "l1_weight": self.l1_weight,
             "mouth_l1_weight": self.mouth_l1_weight,
+            "clip_norm": self.clip_norm,
             "name": self.name,
         }
 

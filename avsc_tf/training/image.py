@@ -14,10 +14,12 @@ from avsc_tf.errors import RecordError
 from avsc_tf.models.image_discriminator import build_image_discriminator
 from avsc_tf.models.image_generator import ImageGenerator, build_image_generator
 from avsc_tf.records.reader import Records
-from avsc_tf.training import supervised
 from avsc_tf.training.appearance import start_in_closed_form
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.gan import ImageGan
+from avsc_tf.training.loop import History, fit
+from avsc_tf.training.mixed_precision import DISCRIMINATOR_FLOAT32_LAYERS, GENERATOR_FLOAT32_LAYERS, for_training
+from avsc_tf.training.optimizers import adam
 from avsc_tf.training.previews import face_preview
 from avsc_tf.training.run_folder import keep_statistics
 
@@ -28,7 +30,7 @@ PREVIEW_FACES = 6
 
 def train_image(
     config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
-) -> tuple[ImageGenerator, supervised.History]:
+) -> tuple[ImageGenerator, History]:
     """Train generator and discriminator of `config.image` into RUN/image; the generator is what is kept.
 
     Args:
@@ -54,42 +56,44 @@ def train_image(
     with named_read_errors():
         inputs, images, _ = next(iter(shown))
     few = {name: value[:PREVIEW_FACES].numpy() for name, value in inputs.items()}
-    history = supervised.fit(
+    history = fit(
         gan,
-        lambda epoch: frames(records, "train", config, epoch=epoch, seed=config.seed),
+        lambda epoch, step, share: frames(
+            records, "train", config, epoch=epoch, seed=config.seed, start_batch=step, share=share
+        ),
         run=run,
         network=NETWORK,
         config=config,
-        epochs=config.image.epochs,
         steps_per_epoch=steps,
         validation_data=held_out,
         resume=resume,
-        preview=face_preview(generator, few, np.asarray(images)[:PREVIEW_FACES]),
-        deliver=generator,
+        preview=face_preview(gan.network, few, np.asarray(images)[:PREVIEW_FACES]),
         checkpoint_seconds=CHECKPOINT_SECONDS,
     )
+    generator.set_weights(gan.network.get_weights())
     return generator, history
 
 
 def build_gan(config: Config, generator: ImageGenerator, *, total_steps: int) -> ImageGan:
-    """The generator with its discriminator, losses and optimizers, compiled."""
+    """The generator with its discriminator, losses and optimizers, compiled, computing in `image.compute_dtype`."""
     image = config.image
-
-    def adam(rate: float) -> keras.optimizers.Optimizer:
-        schedule = supervised.learning_rate(rate, image.lr_schedule, total_steps=total_steps)
-        return keras.optimizers.Adam(schedule, beta_1=image.adam_beta_1)
-
+    parts = (
+        for_training(generator, image.compute_dtype, lambda: build_image_generator(config), GENERATOR_FLOAT32_LAYERS),
+        for_training(
+            build_image_discriminator(config),
+            image.compute_dtype,
+            lambda: build_image_discriminator(config),
+            DISCRIMINATOR_FLOAT32_LAYERS,
+        ),
+    )
     gan = ImageGan(
-        generator,
-        build_image_discriminator(config),
+        *parts,
         adversarial_weight=image.adversarial_weight,
         l1_weight=image.l1_weight,
         mouth_l1_weight=image.mouth_l1_weight,
+        clip_norm=image.clip_norm,
         name="image_gan",
     )
-    gan.compile(
-        generator_optimizer=adam(image.generator_learning_rate),
-        discriminator_optimizer=adam(image.discriminator_learning_rate),
-        jit_compile=False,  # XLA is slower for this network on a CPU
-    )
+    rates = (image.generator_learning_rate, image.discriminator_learning_rate)
+    gan.compile(*(adam(image, rate, total_steps=total_steps, beta_1=image.adam_beta_1) for rate in rates))
     return gan

@@ -1,33 +1,46 @@
-"""A WaveNet whose matrix products run in half precision while it trains; its weights stay float32."""
+"""Networks whose matrix products run in half precision while they train; their weights stay float32."""
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from avsc_tf.config import Config
-from avsc_tf.models.wavenet import WaveNet, build_wavenet
+import keras
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
-# bfloat16 tells 10-bit classes near full scale no longer apart, and the logits of a narrow peak even less; what reads
-# samples or mel from outside, and what the loss is taken of, is small and stays exact.
-FLOAT32_LAYERS = ("mel_normalisation", "sample_inputs", "input_projection", "logits")
+# What a loss is taken of, and what reads or makes numbers that half precision cannot tell apart, is small and stays
+# exact. bfloat16 does not know 10-bit classes near full scale from each other, and the logits of a narrow peak even
+# less; it would write a picture in steps of a grey level near white.
+WAVENET_FLOAT32_LAYERS = ("mel_normalisation", "sample_inputs", "input_projection", "logits")
+CONVERSION_FLOAT32_LAYERS = ("mel_out", "facial_out", "mel_sum", "facial_sum", "linear_map", "linear_vgg")
+GENERATOR_FLOAT32_LAYERS = ("image_linear", "image_sum", "image", "path_hidden", "path_codes", "path_picture")
+DISCRIMINATOR_FLOAT32_LAYERS = ("score",)
+
+Network = TypeVar("Network", bound=keras.Model)
 
 
-def for_training(model: WaveNet, config: Config) -> WaveNet:
-    """A network with the weights of `model` that computes as `wavenet.compute_dtype` says: `model` itself in float32.
+def for_training(
+    model: Network, compute_dtype: str, build: Callable[[], Any], float32_layers: tuple[str, ...]
+) -> Network:
+    """A network with the weights of `model` that computes in `compute_dtype`: `model` itself in float32.
 
-    float16 needs its loss scaled: Keras does so where such a model is compiled.
+    float16 needs its loss scaled: see `training.optimizers`.
+
+    Args:
+        build: makes the same network anew.
+        float32_layers: names of the layers that stay exact, where the network has them.
     """
-    if config.wavenet.compute_dtype == "float32":
+    if compute_dtype == "float32":
         return model
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[config.wavenet.compute_dtype])
+    keras.config.set_dtype_policy(POLICIES[compute_dtype])
     try:
-        mixed = build_wavenet(config)
+        mixed = build()
     finally:
         keras.config.set_dtype_policy(before)
-    for name in FLOAT32_LAYERS:
-        mixed.get_layer(name).dtype_policy = "float32"
+    for layer in mixed.layers:
+        if layer.name in float32_layers:
+            layer.dtype_policy = "float32"
     mixed.set_weights(model.get_weights())
     return mixed

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.config import Config, load_saved_config
 from avsc_tf.errors import ConfigError
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, config_path, network_dir, statistics_path, weights_path
 from avsc_tf.training.checkpoints import latest_checkpoint, write_atomically
@@ -83,7 +83,7 @@ def _check_settings(run: Path, network: str, config: Config) -> None:
     path = config_path(run, network)
     if not path.is_file():
         raise ConfigError(f"{path}: is missing beside a trained network. Delete {path.parent} and train again.")
-    then, now = _relevant(load_config(path), network), _relevant(config, network)
+    then, now = _relevant(load_saved_config(path), network), _relevant(config, network)
     changed = [name for name in now if then.get(name) != now[name]]
     if changed:
         name = changed[0]

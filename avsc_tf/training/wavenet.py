@@ -24,11 +24,13 @@ from avsc_tf.models.wavenet import WaveNet, build_wavenet
 from avsc_tf.records.reader import Records
 from avsc_tf.runs import network_dir
 from avsc_tf.training.callbacks import Preview
-from avsc_tf.training.checkpoints import build_optimizers, latest_checkpoint, restore_checkpoint, save_weights
+from avsc_tf.training.checkpoints import latest_checkpoint, restore_checkpoint, save_weights
 from avsc_tf.training.converted_features import converted_recordings
-from avsc_tf.training.mixed_precision import for_training
+from avsc_tf.training.loop import History, adopt_average, fit
+from avsc_tf.training.mixed_precision import WAVENET_FLOAT32_LAYERS, for_training
+from avsc_tf.training.model import Supervised
+from avsc_tf.training.optimizers import adam
 from avsc_tf.training.run_folder import keep_statistics
-from avsc_tf.training.supervised import History, adopt_average, fit, learning_rate
 from avsc_tf.training.wavenet_previews import MakeSampler, speech_preview
 from avsc_tf.training.wavenet_start import load_initial_weights
 
@@ -97,18 +99,14 @@ def _features_of_records(
     return (converted, None) if config.wavenet.train_features == "converted" else (natural, converted)
 
 
-def compile_wavenet(model: WaveNet, config: Config, *, total_steps: int) -> None:
-    """Cross-entropy in nats a sample; Adam with clipped gradients and, by setting, averaged weights."""
+def wavenet_training(model: WaveNet, config: Config, *, total_steps: int) -> Supervised:
+    """The network with its surprise as the loss and Adam, computing as `wavenet.compute_dtype` says."""
     net = config.wavenet
-    rate = learning_rate(net.learning_rate, net.lr_schedule, total_steps=total_steps, warmup_steps=net.warmup_steps)
-    averaging = {"use_ema": True, "ema_momentum": net.ema_decay} if net.ema_decay else {}
-    loss = ClassSurprise(n_classes=net.n_classes, n_mixtures=net.n_mixtures)
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate, beta_2=ADAM_BETA_2, global_clipnorm=net.clip_norm or None, **averaging),
-        loss=loss,
-        metrics=[keras.metrics.MeanMetricWrapper(loss.bits, name="bits")],
-        jit_compile=net.jit_compile,
-    )
+    trained = for_training(model, net.compute_dtype, lambda: build_wavenet(config), WAVENET_FLOAT32_LAYERS)
+    surprise = ClassSurprise(n_classes=net.n_classes, n_mixtures=net.n_mixtures)
+    training = Supervised(trained, surprise.figures, clip_norm=net.clip_norm, name="wavenet_training")
+    training.compile(adam(net, net.learning_rate, total_steps=total_steps, beta_2=ADAM_BETA_2))
+    return training
 
 
 def export_average(config: Config, run: Path, out: Path) -> int:
@@ -116,13 +114,11 @@ def export_average(config: Config, run: Path, out: Path) -> int:
     checkpoint = latest_checkpoint(network_dir(run, NETWORK) / "checkpoints")
     if checkpoint is None:
         raise ConfigError(f"{run}: holds no checkpoint of the WaveNet yet. Wait for its first one.")
-    model = for_training(build_wavenet(config), config)
-    compile_wavenet(model, config, total_steps=1)
-    build_optimizers(model)
-    epoch, _ = restore_checkpoint(checkpoint, model)
-    adopt_average(model)
-    save_weights(model, out)
-    return epoch
+    training = wavenet_training(build_wavenet(config), config, total_steps=1)
+    progress = restore_checkpoint(checkpoint, training)
+    adopt_average(training)
+    save_weights(training.network, out)
+    return progress.epoch
 
 
 def fit_wavenet(
@@ -138,8 +134,8 @@ def fit_wavenet(
     """Train `model` (float32) on crops, computing in `wavenet.compute_dtype`; it then has the delivered weights."""
     net = config.wavenet
     steps = net.steps_per_epoch or math.ceil(crops.crops_in_one_pass / net.batch_size)
-    trained = for_training(model, config)
-    compile_wavenet(trained, config, total_steps=steps * net.epochs)
+    training = wavenet_training(model, config, total_steps=steps * net.epochs)
+    trained = training.network
     n_validation = math.ceil(VALIDATION_CROPS / net.batch_size)
 
     def preview_in_float32(finished_epochs: int, writer: Any) -> None:
@@ -148,18 +144,16 @@ def fit_wavenet(
             preview(finished_epochs, writer)
 
     history = fit(
-        trained,
-        lambda epoch: as_dataset(crops, epoch, steps),
+        training,
+        lambda epoch, step, share: as_dataset(crops, epoch, steps, start_batch=step, share=share),
         run=run,
         network=NETWORK,
         config=config,
-        epochs=net.epochs,
         steps_per_epoch=steps,
         validation_data=as_dataset(test_crops, 0, n_validation) if test_crops else None,
         resume=resume,
         preview=preview if trained is model else preview_in_float32,
         checkpoint_seconds=CHECKPOINT_SECONDS,
-        early_stop_epochs=net.early_stop_epochs,
     )
     if trained is not model:
         model.set_weights(trained.get_weights())

@@ -21,9 +21,9 @@ from avsc_tf.errors import MediaError
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
 from avsc_tf.runs import network_dir
+from avsc_tf.training.loop import History
 from avsc_tf.training.pitch import train_pitch_estimator
 from avsc_tf.training.pitch_pulses import pulse_trains
-from avsc_tf.training.supervised import History
 from avsc_tf.training.wavenet import NETWORK, fit_wavenet
 from avsc_tf.training.wavenet_previews import MakeSampler, speech_preview
 from avsc_tf.training.wavenet_start import load_initial_weights

@@ -15,7 +15,7 @@ from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.runs import config_path, network_dir, statistics_path, weights_path
 from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.conversion import compile_conversion_net, train_conversion
+from avsc_tf.training.conversion import conversion_training, train_conversion
 from avsc_tf.training.image import build_gan, train_image
 from avsc_tf.training.previews import mel_picture
 
@@ -68,7 +68,7 @@ def test_mel_picture_stacks_low_bands_at_the_bottom():
 def test_shipped_config_makes_one_conversion_step(path, rng):
     config = load_config(path)
     model = build_conversion_net(config)
-    compile_conversion_net(model, config, total_steps=1)
+    training = conversion_training(model, config, total_steps=1)
     batch = [
         {
             "mel": rng.normal(size=(1, 16, config.acoustic.n_mels)).astype(np.float32),
@@ -77,7 +77,7 @@ def test_shipped_config_makes_one_conversion_step(path, rng):
         for _ in range(2)
     ]
     before = model.get_layer("fusion_1").get_weights()[0]
-    assert np.isfinite(float(model.train_step(tuple(batch))["loss"]))
+    assert np.isfinite(float(training.train_step(tuple(batch))["loss"]))
     # With a linear path the output layers start at zero: they move first, what is before them from the second step on.
     changed = "mel_out" if config.conversion.linear_path else "fusion_1"
     start = 0.0 if config.conversion.linear_path else before

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from avsc_tf.datasets.batches import WHOLE, Share
 from avsc_tf.errors import ConfigError
 from avsc_tf.runs import network_dir, weights_path
-from avsc_tf.training import supervised
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
+from avsc_tf.training.loop import fit
+from avsc_tf.training.model import Supervised
 
 STEPS = 3
 EPOCHS = 12
@@ -34,39 +38,45 @@ def test_over_after_as_many_epochs_without_a_better_one():
     assert is_over(history(*[float("nan")] * 3), patience_epochs=3)
 
 
-def make_model(seed: int) -> keras.Model:
+def squared_error(wanted, given):
+    return {"loss": keras.ops.mean(keras.ops.square(wanted - given))}
+
+
+def make_model(seed: int) -> Supervised:
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
-    averaged = keras.optimizers.SGD(0.2, momentum=0.5, use_ema=True, ema_momentum=0.5)
-    model.compile(averaged, loss="mse", jit_compile=False)
-    return model
+    training = Supervised(keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs)), squared_error)
+    training.compile(keras.optimizers.SGD(0.2, momentum=0.5, use_ema=True, ema_momentum=0.5))
+    return training
 
 
-def make_dataset(epoch: int) -> tf.data.Dataset:
+def make_dataset(epoch: int, start: int = 0, share: Share = WHOLE) -> tf.data.Dataset:
     """The target moves away from that of the held-out data epoch by epoch: their loss falls, then rises."""
     x = np.random.default_rng(epoch).normal(size=(STEPS * 5, 4)).astype(np.float32)
-    return tf.data.Dataset.from_tensor_slices((x, x @ np.full((4, 1), 0.25 * (epoch + 1), np.float32))).batch(5)
+    return (
+        tf.data.Dataset.from_tensor_slices((x, x @ np.full((4, 1), 0.25 * (epoch + 1), np.float32)))
+        .batch(5)
+        .skip(start)
+    )
 
 
 def stopping(epoch: int):
-    def dataset(asked: int):
+    def dataset(asked: int, start: int, share: Share):
         if asked == epoch:
             raise KeyboardInterrupt
-        return make_dataset(asked)
+        return make_dataset(asked, start)
 
     return dataset
 
 
-def train(run, config, *, seed=1, dataset=make_dataset, **changes):
+def train(run, config, *, seed=1, dataset=make_dataset, early_stop_epochs=2, **changes):
     x = np.random.default_rng(99).normal(size=(9, 4)).astype(np.float32)
     held_out = tf.data.Dataset.from_tensor_slices((x, x.sum(1, keepdims=True))).batch(4)  # weights of 1 are best
-    arguments = {"run": run, "network": "conversion", "config": config, "epochs": EPOCHS, "steps_per_epoch": STEPS}
-    model = make_model(seed)
-    rows = supervised.fit(
-        model, dataset, **{**arguments, "validation_data": held_out, "early_stop_epochs": 2, **changes}
-    )
-    return model, rows
+    net = replace(config.conversion, epochs=EPOCHS, early_stop_epochs=early_stop_epochs)
+    arguments = {"network": "conversion", "config": replace(config, conversion=net), "steps_per_epoch": STEPS}
+    training = make_model(seed)
+    rows = fit(training, dataset, run=run, **{**arguments, "validation_data": held_out, **changes})
+    return training.network, rows
 
 
 def test_best_weights_are_delivered_as_validated(tmp_path, tiny_config, capsys):
@@ -75,15 +85,16 @@ def test_best_weights_are_delivered_as_validated(tmp_path, tiny_config, capsys):
     best = int(np.argmin(losses)) + 1
     assert 2 < best < len(rows) == best + 2 < EPOCHS  # it fell, rose twice, and that was the end
     assert f"the best was epoch {best}" in capsys.readouterr().out
-    fresh = make_model(5)
+    fresh = make_model(5).network
     load_weights(fresh, weights_path(tmp_path, "conversion"))
     np.testing.assert_array_equal(fresh.get_weights()[0], model.get_weights()[0])
     x = np.random.default_rng(99).normal(size=(9, 4)).astype(np.float32)
-    scored = fresh.evaluate(x, x.sum(1, keepdims=True), verbose=0)
+    scored = float(squared_error(x.sum(1, keepdims=True), fresh(x))["loss"])
     assert scored == pytest.approx(losses[best - 1], rel=1e-5)  # batches of other sizes: another order of summation
     whole, _ = train(tmp_path / "whole", tiny_config, early_stop_epochs=0)
-    assert not best_weights_path(tmp_path / "whole", "conversion").exists()
-    assert (whole.get_weights()[0] != model.get_weights()[0]).all()
+    assert (whole.get_weights()[0] != model.get_weights()[0]).all()  # the last ones are delivered,
+    load_weights(fresh, best_weights_path(tmp_path / "whole", "conversion"))  # and the best ones lie beside
+    np.testing.assert_array_equal(fresh.get_weights()[0], model.get_weights()[0])
 
 
 @pytest.mark.parametrize("stop_at", [1, 5])
@@ -103,7 +114,7 @@ def test_killed_after_its_last_epoch_it_only_delivers(tmp_path, tiny_config):
     whole, rows = train(tmp_path, tiny_config)
     weights_path(tmp_path, "conversion").unlink()
     names = [path.name for path in (network_dir(tmp_path, "conversion") / "checkpoints").iterdir()]
-    assert f"epoch-{len(rows):05d}.npz" in names
+    assert f"step-{len(rows) * STEPS:09d}.npz" in names
     again, resumed = train(tmp_path, tiny_config, seed=4, dataset=stopping(len(rows)), resume=True)
     assert len(resumed) == len(rows)
     np.testing.assert_array_equal(again.get_weights()[0], whole.get_weights()[0])

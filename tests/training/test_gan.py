@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from avsc_tf.datasets.batches import WHOLE, Share
 from avsc_tf.losses.adversarial import discriminator_loss
 from avsc_tf.models.image_discriminator import ImageDiscriminator
 from avsc_tf.models.image_generator import ImageGenerator
-from avsc_tf.training import supervised
 from avsc_tf.training.gan import ImageGan
+from avsc_tf.training.loop import fit
 
 SIZE_PX = 16
 
@@ -33,9 +36,8 @@ def make_gan(seed: int, *, rate: float = 1e-3, **weights: float) -> ImageGan:
     )
     gan = ImageGan(generator, ImageDiscriminator(size_px=SIZE_PX, channels=(4, 6)), **weights)
     gan.compile(
-        generator_optimizer=keras.optimizers.Adam(supervised.learning_rate(rate, "cosine", total_steps=12)),
+        generator_optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, 12)),
         discriminator_optimizer=keras.optimizers.Adam(rate),
-        jit_compile=False,
     )
     return gan
 
@@ -49,8 +51,8 @@ def batch_of(seed: int, n: int = 8):
     return features, images.astype(np.float32), mouth
 
 
-def make_dataset(epoch: int) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(batch_of(epoch, 24)).batch(8)
+def make_dataset(epoch: int, start: int = 0, share: Share = WHOLE) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(batch_of(epoch, 24)).batch(8).skip(start)
 
 
 def test_discriminator_learns_to_tell(rng):
@@ -79,7 +81,7 @@ def test_generator_goes_down_its_whole_loss():
     def losses():
         generated = gan.generator(batch[0], training=True)
         scores = (gan.discriminator(batch[1]), gan.discriminator(generated))
-        return {k: float(v) for k, v in gan._loss_terms(batch[1], generated, batch[2], *scores).items()}
+        return {k: float(v) for k, v in gan.loss_terms(batch[1], generated, batch[2], *scores).items()}
 
     before = losses()
     for _ in range(20):
@@ -93,7 +95,7 @@ def test_one_step_follows_each_networks_own_gradient():
     gan = make_gan(2)
     gan.generator_optimizer = keras.optimizers.SGD(0.1)
     gan.discriminator_optimizer = keras.optimizers.SGD(0.1)
-    gan._build_optimizers()
+    gan.build_optimizers()
     features, images, mouth = batch_of(3)
     gan.generator.get_layer("feature_noise").stddev = 0.0
     with tf.GradientTape() as tape:
@@ -111,10 +113,10 @@ def test_mouth_weight_counts_the_box():
     mouth = batch_of(0, 1)[2]
     generated[:, 12, 6] = 1.0  # one pixel of 256, inside
     scores = np.zeros((1, 1), np.float32)
-    terms = make_gan(1, mouth_l1_weight=3.0)._loss_terms(images, generated, mouth, scores, scores)
+    terms = make_gan(1, mouth_l1_weight=3.0).loss_terms(images, generated, mouth, scores, scores)
     assert float(terms["generator/l1"]) == 4 / 256
     generated[:, 12, 6], generated[:, 0, 0] = 0.0, 1.0  # outside
-    terms = make_gan(1, mouth_l1_weight=3.0)._loss_terms(images, generated, mouth, scores, scores)
+    terms = make_gan(1, mouth_l1_weight=3.0).loss_terms(images, generated, mouth, scores, scores)
     assert float(terms["generator/l1"]) == 1 / 256
     assert float(terms["generator/loss"]) == pytest.approx(0.5 + 10 / 256, rel=1e-6)  # LSGAN + 10 x L1
 
@@ -128,26 +130,29 @@ def test_no_adversarial_weight_leaves_the_discriminator_alone():
 
 
 def test_resume_equals_uninterrupted(tmp_path, tiny_config):
-    arguments = {"network": "image", "config": tiny_config, "epochs": 4, "steps_per_epoch": 3}
+    config = replace(tiny_config, image=replace(tiny_config.image, epochs=4))
+    arguments = {"network": "image", "config": config, "steps_per_epoch": 3}
 
-    def interrupted(epoch):
+    def interrupted(epoch, start, share):
         if epoch == 2:
             raise KeyboardInterrupt
-        return make_dataset(epoch)
+        return make_dataset(epoch, start)
 
     whole = make_gan(1)
-    supervised.fit(whole, make_dataset, run=tmp_path / "a", deliver=whole.generator, **arguments)
+    fit(whole, make_dataset, run=tmp_path / "a", **arguments)
     with pytest.raises(KeyboardInterrupt):
-        supervised.fit(first := make_gan(1), interrupted, run=tmp_path / "b", deliver=first.generator, **arguments)
+        fit(make_gan(1), interrupted, run=tmp_path / "b", **arguments)
     again = make_gan(9)
-    history = supervised.fit(again, make_dataset, run=tmp_path / "b", deliver=again.generator, resume=True, **arguments)
+    history = fit(again, make_dataset, run=tmp_path / "b", resume=True, **arguments)
     for a, b in zip(whole.variables, again.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     for ours, theirs in zip(whole.optimizers, again.optimizers, strict=True):
         assert int(theirs.iterations) == 12
         for a, b in zip(ours.variables, theirs.variables, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
-    assert {"generator/loss", "generator/l1", "generator/adversarial", "discriminator/loss"} <= set(history[-1])
+    names = ("loss", "l1", "adversarial", "gradient_norm", "learning_rate")
+    assert {*(f"generator/{name}" for name in names), "discriminator/gradient_norm"} <= set(history[-1])
+    assert {"discriminator/loss", "discriminator/learning_rate"} <= set(history[-1])
 
 
 def test_keras_file_keeps_both_optimizers(tmp_path):

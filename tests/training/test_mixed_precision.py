@@ -11,11 +11,15 @@ import pytest
 import tensorflow as tf
 
 from avsc_tf.config import config_from_dict
+from avsc_tf.models.conversion_net import build_conversion_net
+from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.runs import weights_path
 from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.mixed_precision import FLOAT32_LAYERS, for_training
-from avsc_tf.training.wavenet import compile_wavenet, train_wavenet
+from avsc_tf.training.conversion import conversion_training
+from avsc_tf.training.image import build_gan
+from avsc_tf.training.mixed_precision import WAVENET_FLOAT32_LAYERS
+from avsc_tf.training.wavenet import train_wavenet, wavenet_training
 
 
 def with_dtype(config, dtype: str, **wavenet):
@@ -42,17 +46,21 @@ def model_of(config) -> keras.Model:
     return model
 
 
+def in_training(model, config) -> keras.Model:
+    return wavenet_training(model, config, total_steps=1).network
+
+
 @pytest.mark.parametrize("units", [0, 4])
 def test_matrix_products_run_in_bfloat16(units, tiny_config, inputs):
     config = with_dtype(tiny_config, "bfloat16", condition_rnn_units=units)
-    trained = for_training(model_of(config), config)
+    trained = in_training(model_of(config), config)
     graph = tf.function(lambda x: trained(x, training=True)).get_concrete_function(inputs).graph
     products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2", "Conv2D")]
     in_half = [op for op in products if op.outputs[0].dtype == tf.bfloat16]
     # every block has 2 products (its last one 1); condition convolution and projection, facial projection, skip, post
     assert len(in_half) >= 2 * config.wavenet.n_layers - 1 + 5
     exact = {re.sub(r"_\d+$", "", op.name.split("/")[1]) for op in products if op.outputs[0].dtype == tf.float32}
-    assert exact <= set(FLOAT32_LAYERS) | {"condition_rnn"}
+    assert exact <= set(WAVENET_FLOAT32_LAYERS) | {"condition_rnn"}
     assert {"input_projection", "logits"} <= exact
     assert trained(inputs).dtype == tf.float32
     assert keras.config.dtype_policy().name == "float32"
@@ -62,27 +70,56 @@ def test_mel_normalisation_stays_exact(tiny_config, inputs):
     """bfloat16 has 8 bits: of a natural-log mel near -9 it would keep steps of 0.03."""
     config = with_dtype(tiny_config, "bfloat16")
     model = model_of(config)
-    trained = for_training(model, config)
+    trained = in_training(model, config)
     np.testing.assert_array_equal(trained.mel_normalisation(inputs["mel"]), model.mel_normalisation(inputs["mel"]))
 
 
 def test_half_precision_agrees_with_float32(tiny_config, inputs):
     config = with_dtype(tiny_config, "bfloat16")
     model = model_of(config)
-    exact, rough = (tf.nn.softmax(m(inputs)).numpy() for m in (model, for_training(model, config)))
+    exact, rough = (tf.nn.softmax(m(inputs)).numpy() for m in (model, in_training(model, config)))
     assert 0 < np.abs(exact - rough).max() < 0.02  # a few units of bfloat16 (0.4 %) through four layers
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_loss_falls_and_weights_stay_float32(dtype, tiny_config, inputs):
     config = with_dtype(tiny_config, dtype, lr_schedule="constant", learning_rate=5e-3)
-    trained = for_training(model_of(config), config)
-    compile_wavenet(trained, config, total_steps=40)
-    assert type(trained.optimizer).__name__ == ("LossScaleOptimizer" if dtype == "float16" else "Adam")
-    classes = np.full(inputs["waveform"].shape, 20)
-    losses = [float(trained.train_on_batch(inputs, classes)[0]) for _ in range(40)]
-    assert losses[-1] < losses[0] - 1
-    assert {keras.backend.standardize_dtype(w.dtype) for w in trained.weights} == {"float32"}
+    training = wavenet_training(model_of(config), config, total_steps=40)
+    assert type(training.optimizer).__name__ == ("LossScaleOptimizer" if dtype == "float16" else "Adam")
+    step, classes = tf.function(training.train_step), np.full(inputs["waveform"].shape, 20)
+    figures = [step((inputs, classes)) for _ in range(40)]
+    assert float(figures[-1]["loss"]) < float(figures[0]["loss"]) - 1
+    assert 1e-3 < float(figures[-1]["gradient_norm"]) < 1e3  # of the loss, not of the scaled one
+    assert {keras.backend.standardize_dtype(w.dtype) for w in training.network.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_other_networks_learn_in_half_precision(dtype, tiny_config, rng):
+    """Their losses are taken of float32 outputs, near those of the float32 step, and fall."""
+    mel, facial = rng.normal(size=(2, 24, 80)).astype("f"), rng.normal(size=(2, 3, 164)).astype("f")
+    pair = {"mel": mel, "facial": facial}
+    size_px = tiny_config.image.size_px
+    images = np.tile(rng.uniform(-1, 1, (1, size_px, size_px, 3)), (2, 1, 1, 1)).astype("f")
+    faces = ({"mel": mel[:, :8], "facial": facial[:, 0]}, images, np.zeros((2, size_px, size_px, 1), "f"))
+    for network, batch, name in (("conversion", (pair, pair), "loss"), ("image", faces, "generator/l1")):
+        rough, exact = (_losses(network, tiny_config, kind, batch, name) for kind in (dtype, "float32"))
+        assert rough[0] == pytest.approx(exact[0], rel=0.02)  # a few units of bfloat16 (0.4 %) through ten layers
+        assert rough[-1] < rough[0]
+
+
+def _losses(network: str, config, dtype: str, batch, name: str) -> list[float]:
+    keras.utils.set_random_seed(1)
+    net = dataclasses.replace(getattr(config, network), compute_dtype=dtype, lr_schedule="constant")
+    config = dataclasses.replace(config, **{network: net})
+    if network == "conversion":
+        training = conversion_training(build_conversion_net(config), config, total_steps=9)
+    else:
+        training = build_gan(config, build_image_generator(config), total_steps=9)
+    step = tf.function(training.train_step)
+    assert {w.dtype for w in training.network.trainable_weights} == {"float32"}
+    losses = [step(batch)[name] for _ in range(12)]
+    assert losses[0].dtype == tf.float32
+    return [float(loss) for loss in losses]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

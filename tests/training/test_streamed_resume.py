@@ -11,20 +11,23 @@ import numpy as np
 import pytest
 
 from avsc_tf.config import Config
+from avsc_tf.datasets.batches import Share
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
 from avsc_tf.errors import RecordError
+from avsc_tf.losses.regression import ConversionLoss
 from avsc_tf.records.reader import Records
-from avsc_tf.training import supervised
+from avsc_tf.training.loop import fit
+from avsc_tf.training.model import Supervised
 
 EPOCHS = 3
 
 
 def settings(config: Config, *, memory_mb: int) -> Config:
-    net = replace(config.conversion, batch_size=2, window_seconds=0.4)
+    net = replace(config.conversion, batch_size=2, window_seconds=0.4, epochs=EPOCHS)
     return replace(config, conversion=net, records=replace(config.records, memory_mb=memory_mb))
 
 
-def small_model(config: Config) -> keras.Model:
+def small_model(config: Config) -> Supervised:
     """A linear map of each feature: what it learns depends on the order of the batches as much as a network would."""
     keras.utils.set_random_seed(1)
     sizes = {"mel": config.acoustic.n_mels, "facial": config.face.n_facial}
@@ -32,24 +35,25 @@ def small_model(config: Config) -> keras.Model:
     model = keras.Model(
         inputs, {name: keras.layers.Dense(sizes[name], name=f"{name}_map")(x) for name, x in inputs.items()}
     )
-    model.compile(keras.optimizers.Adam(1e-2), loss={"mel": "mae", "facial": "mae"}, jit_compile=False)
-    return model
+    training = Supervised(model, ConversionLoss(config))
+    training.compile(keras.optimizers.Adam(1e-2))
+    return training
 
 
 def train(
     config: Config, records: Records, run: Path, *, stop_at: int | None = None, resume: bool = False
 ) -> list[np.ndarray]:
-    model = small_model(config)
+    training = small_model(config)
     steps = batches_per_epoch(records, "train", config)
 
-    def dataset(epoch: int):
+    def dataset(epoch: int, start: int, share: Share):
         if epoch == stop_at:
             raise KeyboardInterrupt
-        return windows(records, "train", config, epoch=epoch, seed=7)
+        return windows(records, "train", config, epoch=epoch, seed=7, start_batch=start, share=share)
 
-    arguments = {"run": run, "network": "conversion", "config": config, "epochs": EPOCHS, "steps_per_epoch": steps}
-    supervised.fit(model, dataset, resume=resume, **arguments)
-    return model.get_weights()
+    arguments = {"run": run, "network": "conversion", "config": config, "steps_per_epoch": steps}
+    fit(training, dataset, resume=resume, **arguments)
+    return training.network.get_weights()
 
 
 def test_stopped_and_streamed_equals_held_and_uninterrupted(tiny_config, tiny_records, tmp_path):

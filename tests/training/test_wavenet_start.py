@@ -13,7 +13,7 @@ from avsc_tf.errors import ConfigError
 from avsc_tf.features.pitch import LAG_OFFSETS
 from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.training.checkpoints import save_weights
-from avsc_tf.training.wavenet import compile_wavenet
+from avsc_tf.training.wavenet import wavenet_training
 from avsc_tf.training.wavenet_start import load_initial_weights
 
 N_VIDEO = 3
@@ -99,11 +99,11 @@ def test_new_facial_part_learns(units, tiny_config, tmp_path):
     reader = model.get_layer("condition_rnn" if units else "condition_conv")
     projection, rows = model.get_layer("facial_projection").get_weights()[0], reader.get_weights()[0]
     assert not projection.any() and rows[..., 80:84, :].all()
-    compile_wavenet(model, new, total_steps=9)
+    training = wavenet_training(model, new, total_steps=9)
     inputs = inputs_of(model, new)
     classes = np.random.default_rng(0).integers(0, new.wavenet.n_classes, inputs["waveform"].shape)
     for _ in range(60):  # behind a warm-up of 50 steps
-        model.train_on_batch(inputs, classes)
+        training.train_step((inputs, classes))
     assert np.abs(model.get_layer("facial_projection").get_weights()[0]).max() > 1e-3
     assert np.abs(reader.get_weights()[0] - rows)[..., 80:84, :].max() > 1e-3
     silent = {**inputs, "facial": np.zeros_like(inputs["facial"])}

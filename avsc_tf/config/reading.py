@@ -1,0 +1,109 @@
+"""Strict YAML into dataclasses: includes, overrides, every key known, every value of its declared type."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from avsc_tf.errors import ConfigError
+
+
+def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A YAML file laid over the ones it includes. Raises ConfigError."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such settings file. Name one of configs/*.yaml.")
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: include goes in a circle. Remove the include that leads back.")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: settings must be a mapping of sections, got {type(tree).__name__}.")
+    base_name = tree.pop("include", None)
+    if base_name is None:
+        return tree
+    base = read_tree(path.parent / str(base_name), (*seen, path.resolve()))
+    return _merge(base, tree)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def apply_override(tree: dict[str, Any], text: str) -> None:
+    """Set what `section.key=value` names. Raises ConfigError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--set {text}: must read section.key=value, for example seed=7.")
+    *sections, key = name.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {text}: {section} is a value, not a section.")
+    tree[key] = yaml.safe_load(value)
+
+
+def build(cls: type, tree: Any, *, place: str, prefix: str = "", complete: bool = True) -> Any:
+    """A dataclass from plain values, its sections built likewise.
+
+    Args:
+        complete: every setting must be there; else those that have a default may be missing.
+
+    Raises:
+        ConfigError: unknown or missing key, wrong type.
+    """
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{place}: {prefix.rstrip('.')} must be a section, got {tree!r}.")
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in tree:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.0)
+            raise ConfigError(f"{place}: unknown setting {prefix}{key}. The nearest known one is {prefix}{near[0]}.")
+    optional = set() if complete else {f.name for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
+    missing = [name for name in names if name not in tree and name not in optional]
+    if missing:
+        raise ConfigError(f"{place}: setting {prefix}{missing[0]} is missing. Start from include: paper.yaml.")
+    return cls(
+        **{
+            name: _convert(hints[name], tree[name], place=place, key=f"{prefix}{name}", complete=complete)
+            for name in names
+            if name in tree
+        }
+    )
+
+
+def _convert(hint: Any, value: Any, *, place: str, key: str, complete: bool) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, place=place, prefix=f"{key}.", complete=complete)
+    if typing.get_origin(hint) is Literal:
+        options = typing.get_args(hint)
+        if value not in options:
+            raise ConfigError(f"{place}: {key} is {value!r}; it must be one of {', '.join(options)}.")
+        return value
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place}: {key} is {value!r}; it must be a list.")
+        return tuple(_convert(item, v, place=place, key=f"{key}[{i}]", complete=complete) for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if (
+        isinstance(hint, types.UnionType)
+        or not isinstance(value, hint)
+        or (isinstance(value, bool) and hint is not bool)
+    ):
+        raise ConfigError(f"{place}: {key} is {value!r}; it must be of type {hint.__name__}.")
+    return value

@@ -1,0 +1,146 @@
+"""What the values of the settings must hold, each and against each other, so that no stage has to ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avsc_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from avsc_tf.config import Config
+
+Rule = tuple[bool, str]  # whether it holds, and what it says
+
+
+def check(config: Config, place: str) -> None:
+    """Values against each other; the first contradiction raises ConfigError."""
+    for rules in (_features, _conversion, _wavenet, _image, _training, _doctor):
+        for holds, rule in rules(config):
+            if not holds:
+                raise ConfigError(f"{place}: {rule}.")
+
+
+def _features(config: Config) -> list[Rule]:
+    time, acoustic, face = config.time, config.acoustic, config.face
+    hop = time.sample_rate_hz * time.hop_ms / 1000
+    return [
+        (hop == int(hop), "time.hop_ms must be a whole number of samples"),
+        (time.sample_rate_hz / time.video_fps % hop == 0, "time.hop_ms must divide a video frame"),
+        (
+            time.sample_rate_hz * acoustic.window_ms / 1000 <= acoustic.fft_length,
+            "acoustic.fft_length must hold acoustic.window_ms",
+        ),
+        (
+            acoustic.fmin_hz < acoustic.fmax_hz <= time.sample_rate_hz / 2,
+            "acoustic.fmax_hz must lie between fmin_hz and half of time.sample_rate_hz",
+        ),
+        (acoustic.log_floor > 0, "acoustic.log_floor must be positive"),
+        (config.sync.max_offset_seconds >= 0, "sync.max_offset_seconds must not be negative"),
+        (0 <= config.sync.max_drift_ppm <= 1000, "sync.max_drift_ppm must lie between 0 and 1000"),
+        (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
+        (config.alignment.cohort >= 0, "alignment.cohort must not be negative"),
+        (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),
+        (config.records.shard_mb > 0, "records.shard_mb must be positive"),
+        (config.records.memory_mb >= 0, "records.memory_mb must not be negative"),
+        (face.vgg_px >= 32, "face.vgg_px must be at least 32"),
+        (face.max_gap_seconds >= 0, "face.max_gap_seconds must not be negative"),
+        (face.max_edge_seconds >= 0, "face.max_edge_seconds must not be negative"),
+        (0 < face.crop_face_share <= 1, "face.crop_face_share must lie between 0 and 1"),
+        (face.n_keypoints == 70, "face.n_keypoints must be 70 (68 iBUG points, 2 pupils)"),
+    ]
+
+
+def _conversion(config: Config) -> list[Rule]:
+    time, net = config.time, config.conversion
+    mel_per_video = 1000 / time.video_fps / time.hop_ms
+    n_up = len(net.audio_up_channels)
+    return [
+        (
+            2 ** len(net.audio_down_channels) == mel_per_video,
+            "conversion.audio_down_channels: one stride-2 convolution each must bring "
+            f"{mel_per_video:g} mel frames to one video frame",
+        ),
+        (n_up == len(net.audio_down_channels), "conversion.audio_up_channels: as many as audio_down"),
+        (net.kernel_size % 2 == 1, "conversion.kernel_size must be odd"),
+        (net.linear_path_rank >= 1, "conversion.linear_path_rank must be at least 1"),
+        (
+            net.window_seconds * time.video_fps == int(net.window_seconds * time.video_fps),
+            "conversion.window_seconds must be whole video frames",
+        ),
+    ]
+
+
+def _wavenet(config: Config) -> list[Rule]:
+    time, wavenet = config.time, config.wavenet
+    return [
+        ((wavenet.sample_rate_hz * time.hop_ms) % 1000 == 0, "wavenet.sample_rate_hz must give whole samples a hop"),
+        (wavenet.sample_rate_hz <= time.sample_rate_hz, "wavenet.sample_rate_hz must not pass time.sample_rate_hz"),
+        (wavenet.n_classes % 2 == 0, "wavenet.n_classes must be even"),
+        (wavenet.n_mixtures >= 0, "wavenet.n_mixtures must not be negative"),
+        (wavenet.prediction_order >= 0, "wavenet.prediction_order must not be negative"),
+        (wavenet.input_noise >= 0, "wavenet.input_noise must not be negative"),
+        (min(wavenet.temperature, wavenet.voiced_temperature) >= 0, "wavenet temperatures must not be negative"),
+        (wavenet.mel_matching_passes >= 0, "wavenet.mel_matching_passes must not be negative"),
+        (wavenet.cut_at_pauses_seconds >= 0, "wavenet.cut_at_pauses_seconds must not be negative"),
+        (0 <= wavenet.pre_emphasis < 1, "wavenet.pre_emphasis must lie in [0, 1)"),
+        (wavenet.condition_rnn_units % 2 == 0, "wavenet.condition_rnn_units must be even"),
+    ]
+
+
+def _image(config: Config) -> list[Rule]:
+    image = config.image
+    return [
+        (
+            len(image.generator_channels) == len(image.generator_upsample),
+            "image.generator_upsample must name every layer of image.generator_channels",
+        ),
+        (
+            not image.closed_form_start or len(image.dense_units) == 1,
+            "image.closed_form_start needs one number in image.dense_units",
+        ),
+        (
+            image.size_px % 2 ** sum(image.generator_upsample) == 0,
+            "image.size_px must be divisible by the generator's upsampling",
+        ),
+        (
+            not image.generator_channels or image.generator_channels[-1] == 3,
+            "image.generator_channels must end with 3 (RGB)",
+        ),
+    ]
+
+
+def _training(config: Config) -> list[Rule]:
+    """What `TrainingConfig` holds, of each network."""
+    rules: list[Rule] = []
+    for name in ("conversion", "wavenet", "image"):
+        net = getattr(config, name)
+        rules += [
+            (net.batch_size >= 1, f"{name}.batch_size must be at least 1"),
+            (net.epochs >= 1, f"{name}.epochs must be at least 1"),
+            (net.warmup_steps >= 0, f"{name}.warmup_steps must not be negative"),
+            (net.clip_norm >= 0, f"{name}.clip_norm must not be negative"),
+            (0 <= net.ema_decay < 1, f"{name}.ema_decay must lie in [0, 1)"),
+            (net.early_stop_epochs >= 0, f"{name}.early_stop_epochs must not be negative"),
+            (net.steps_per_execution >= 1, f"{name}.steps_per_execution must be at least 1"),
+            (net.preview_epochs >= 0, f"{name}.preview_epochs must not be negative"),
+        ]
+    return rules
+
+
+def _doctor(config: Config) -> list[Rule]:
+    doctor = config.doctor
+    return [
+        (
+            doctor.record_face_share <= doctor.look_face_share <= 1,
+            "doctor.record_face_share must not pass doctor.look_face_share, nor that 1",
+        ),
+        (
+            0 <= doctor.look_clipped_share <= doctor.record_clipped_share,
+            "doctor.look_clipped_share must not pass doctor.record_clipped_share",
+        ),
+        (doctor.record_snr_db <= doctor.look_snr_db, "doctor.record_snr_db must not pass doctor.look_snr_db"),
+        (
+            1 < doctor.look_duration_factor <= doctor.record_duration_factor,
+            "doctor.look_duration_factor must lie above 1 and not pass doctor.record_duration_factor",
+        ),
+    ]
