@@ -23,7 +23,7 @@ def best_weights_path(run: Path, network: str) -> Path:
 
 
 def best_epoch(history: History, monitored: str = LOSS) -> int:
-    """Finished epochs after which the held-out figure was lowest (the first of equals); 0 where it never was a number."""
+    """Finished epochs after which the held-out figure was lowest, the first of equals; 0: it never was a number."""
     lowest, found = math.inf, 0
     for number, row in enumerate(history, start=1):
         if row[f"val_{monitored}"] < lowest:
