@@ -61,6 +61,11 @@ def check_figures(figures: Mapping[str, np.ndarray], training: Training) -> None
     )
 
 
+def are_finite(model: TrainingModel) -> bool:
+    """Whether all weights are numbers; a step from a finite loss can still make others."""
+    return all(np.isfinite(weight).all() for weight in model.network.get_weights())
+
+
 def _why(batch: Any, network: str) -> str:
     values = [np.asarray(part) for part in tf.nest.flatten(batch)]
     if any(np.issubdtype(v.dtype, np.floating) and not np.isfinite(v).all() for v in values):

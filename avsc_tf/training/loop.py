@@ -32,7 +32,7 @@ from avsc_tf.training.checkpoints import (
     save_checkpoint,
     save_weights,
 )
-from avsc_tf.training.divergence import check_figures
+from avsc_tf.training.divergence import are_finite, check_figures
 from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
 from avsc_tf.training.interruption import Interruption
 from avsc_tf.training.model import TrainingModel
@@ -133,6 +133,8 @@ class _Training:
                 while progress.epoch < epochs and not self._is_over():
                     self._steps_of_epoch(execution, bar, interruption)
                     self._end_epoch(execution, log, bar)
+                    if progress.epoch == epochs or self._is_over() or self._is_time() or interruption.asked:
+                        self._checkpoint()
                     interruption.raise_if_asked()
         except KeyboardInterrupt:
             place = f"epoch {progress.epoch + 1} of {epochs}, step {progress.step}"
@@ -189,8 +191,6 @@ class _Training:
                 self.preview(epoch, log.writer)
         bar.epoch_end(row)
         write_history(history_path(self.run, self.network), progress.history)
-        if epoch == self.settings.epochs or self._is_over() or self._is_time():
-            self._checkpoint()
 
     def _is_over(self) -> bool:
         patience, monitored = self.settings.early_stop_epochs, self.model.monitored
@@ -203,6 +203,8 @@ class _Training:
         return time.monotonic() - self.written_at >= self.checkpoint_seconds
 
     def _checkpoint(self) -> None:
+        if not are_finite(self.model):
+            return  # the next step will tell, and the checkpoint before is the last good one
         save_checkpoint(self.checkpoints, self.model, self.progress, steps_per_epoch=self.steps_per_epoch)
         self.written_at = time.monotonic()
 

@@ -182,10 +182,35 @@ def test_diverging_training_names_step_and_batch_and_keeps_the_last_good_weights
 
 
 def test_sound_batch_and_infinite_loss_blame_the_rate(tmp_path, tiny_config):
+    """The first step still has finite figures, but no finite weights any more: it leaves no checkpoint."""
     training = make_model(1)
-    training.optimizer = keras.optimizers.SGD(1e30)
-    with pytest.raises(TrainingError, match=r"The batch itself is sound.*learning_rate.*clip_norm"):
+    training.optimizer = keras.optimizers.SGD(1e39)
+    message = r"in epoch 1, step 2.*The batch itself is sound.*learning_rate.*clip_norm.*No checkpoint"
+    with pytest.raises(TrainingError, match=message):
         fit(training, make_dataset, **arguments(tmp_path, tiny_config))
+
+
+def test_stopped_while_an_epoch_is_scored_loses_nothing(tmp_path, tiny_config):
+    whole = make_model(1)
+    fit(whole, make_dataset, **arguments(tmp_path / "a", tiny_config))
+    options = {"checkpoint_seconds": 1e9}
+
+    def stop(epoch, _writer):
+        if epoch == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_model(1), make_dataset, **arguments(tmp_path / "b", tiny_config, preview=stop, **options))
+    again = make_model(7)
+    asked = []
+
+    def dataset(epoch, start, share):
+        asked.append(epoch)
+        return make_dataset(epoch, start)
+
+    fit(again, dataset, **arguments(tmp_path / "b", tiny_config, resume=True, **options))
+    assert asked == [2, 3]
+    assert_same_state(whole, again)
 
 
 def test_killed_process_goes_on_to_the_last_bit(tmp_path, tiny_config, root):
