@@ -106,6 +106,11 @@ def _image(config: Config) -> list[Rule]:
             not image.generator_channels or image.generator_channels[-1] == 3,
             "image.generator_channels must end with 3 (RGB)",
         ),
+        (
+            not image.path_warp or image.path_components > 0,
+            "image.path_warp needs image.path_components above 0",
+        ),
+        (image.path_texture_scale > 0, "image.path_texture_scale must be above 0"),
     ]
 
 

@@ -197,6 +197,14 @@ class ImageConfig(TrainingConfig):
     adam_beta_1: float
     generator_learning_rate: float
     discriminator_learning_rate: float
+    path_warp: bool = False  # the path paints a texture in the mean face's shape, laid on each frame's keypoints (ours)
+    path_texture_scale: float = 1.5  # pixels of that texture a pixel of the frame (ours)
+    path_reference: Literal["all", "one_take"] = "all"  # whose hair and clothes: the mean, or one clip's (ours)
+
+    @property
+    def texture_px(self) -> int:
+        """Side of the texture of `path_warp`; 0 without it."""
+        return round(self.size_px * self.path_texture_scale) if self.path_warp else 0
 
     @property
     def map_px(self) -> int:

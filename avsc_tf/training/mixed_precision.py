@@ -14,7 +14,10 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 # less; it would write a picture in steps of a grey level near white.
 WAVENET_FLOAT32_LAYERS = ("mel_normalisation", "sample_inputs", "input_projection", "logits")
 CONVERSION_FLOAT32_LAYERS = ("mel_out", "facial_out", "mel_sum", "facial_sum", "linear_map", "linear_vgg")
-GENERATOR_FLOAT32_LAYERS = ("image_linear", "image_sum", "image", "path_hidden", "path_codes", "path_picture")
+GENERATOR_FLOAT32_LAYERS = (
+    *("image_linear", "image_inside", "image_sum", "image"),
+    *("path_hidden", "path_codes", "path_picture", "path_warp"),
+)
 DISCRIMINATOR_FLOAT32_LAYERS = ("score",)
 
 Network = TypeVar("Network", bound=keras.Model)
