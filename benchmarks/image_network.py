@@ -29,6 +29,7 @@ import numpy as np
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
+from avsc_tf.conversion.converter import Converter, TargetFeatures
 from avsc_tf.evaluation import face, face_quality
 from avsc_tf.evaluation.figures import Table
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences
@@ -46,7 +47,7 @@ FRAMES_A_BATCH = 32
 SHEET_FRAMES = 10  # frames of a sentence on the contact sheet
 WARP = {"path_warp": True, "path_components": 64, "closed_form_ridge": 100.0}
 TAKE = {**WARP, "path_reference": "one_take"}
-START = "start"
+STEADY = {**TAKE, "steady_head_seconds": 0.08, "steady_face_seconds": 0.02}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +58,23 @@ class Variant:
     trained: bool = True
 
 
+PATCHES = {
+    "discriminator_scales": 2,
+    "discriminator_channels": (16, 32, 64),
+    "discriminator_kernel": 4,
+    "feature_matching_weight": 2.0,
+    "generator_learning_rate": 3e-4,
+    "discriminator_learning_rate": 2e-4,
+}
 VARIANTS = {
     "frame path, start": Variant({"path_warp": False, "path_components": 160}, trained=False),
     "warp, all takes, start": Variant(WARP, trained=False),
     "warp, one take, start": Variant(TAKE, trained=False),
     "warp, one take, texture x1, start": Variant({**TAKE, "path_texture_scale": 1.0}, trained=False),
-    "warp, one take, L1": Variant({**TAKE, "adversarial_weight": 0.0}),
-    "warp, one take, LSGAN": Variant(TAKE),
+    "warp, one take, steady, start": Variant(STEADY, trained=False),
+    "warp, one take, steady, L1": Variant({**STEADY, "adversarial_weight": 0.0}),
+    "warp, one take, steady, LSGAN": Variant(STEADY),
+    "warp, one take, steady, patches": Variant({**STEADY, **PATCHES}),
 }
 
 
@@ -101,9 +112,11 @@ def main() -> int:
         if args.trivial:
             _measure_trivial(records, asked, table, tracker)
         for name in args.only:
-            generator, seconds = _made(VARIANTS[name], name, config, records, args.out)
+            own = _settings(config, VARIANTS[name])
+            generator, seconds = _made(VARIANTS[name].trained, name, own, records, args.out)
             print(f"{name}: made in {seconds:.0f} s, paints a frame in {_frame_ms(generator, asked):.1f} ms", flush=True)
-            _measure(name, lambda one, net=generator: paint(net, one), asked, config, table, tracker, args.out)
+            fed = {"natural": asked["natural"], "converted": _steadied(asked["converted"], own, records)}
+            _measure(name, lambda one, net=generator: paint(net, one), fed, own, table, tracker, args.out)
             _show(table)
             if args.json:
                 args.json.write_text(json.dumps(table.summary(), indent=1))
@@ -125,15 +138,13 @@ def _asked(records: Records, run: Path, sentences: list[Sentence], at_most: int 
         )
         mel, facial = _standardised(statistics, "source", sentence.source)
         mel, facial = convert(mel.reshape(-1, mel.shape[-1]), facial)
-        n_values = 2 * records.config.face.n_keypoints
-        keypoints = unflatten_keypoints(statistics.restore("target", "keypoints", facial[:, -n_values:]))
         assert reference.frames is not None
         found["converted"].append(
             Asked(
                 sentence.utterance,
                 mel.reshape(len(facial), -1, mel.shape[-1]),
                 facial,
-                keypoints,
+                _keypoints(facial, records),
                 reference.frames,
                 reference.keypoints,
                 sentence.spoken_pictures,
@@ -148,16 +159,35 @@ def _standardised(statistics: Any, speaker: str, clip: Mapping[str, Any]) -> tup
     return mel.reshape(len(facial), -1, mel.shape[-1]), statistics.standardise(speaker, "facial", facial)
 
 
-def _made(variant: Variant, name: str, config: Config, records: Records, out: Path) -> tuple[keras.Model, float]:
-    own = dataclasses.replace(config, image=dataclasses.replace(config.image, **variant.changes))
+def _settings(config: Config, variant: Variant) -> Config:
+    return dataclasses.replace(config, image=dataclasses.replace(config.image, **variant.changes))
+
+
+def _steadied(asked: list[Asked], config: Config, records: Records) -> list[Asked]:
+    """As `Converter.paint` does it before it paints."""
+    converter = Converter(config, records.statistics, conversion_net=None, generator=None)
+    found = []
+    for one in asked:
+        facial = converter.steady(TargetFeatures(one.mel, one.facial)).facial
+        found.append(dataclasses.replace(one, facial=facial, keypoints=_keypoints(facial, records)))
+    return found
+
+
+def _keypoints(facial: np.ndarray, records: Records) -> np.ndarray:
+    """[T, n_facial], standardised by the target's statistics -> [T, 70, 2], px of the crop."""
+    flat = facial[:, -2 * records.config.face.n_keypoints :]
+    return unflatten_keypoints(records.statistics.restore("target", "keypoints", flat))
+
+
+def _made(trained: bool, name: str, config: Config, records: Records, out: Path) -> tuple[keras.Model, float]:
     begun = time.monotonic()
-    if variant.trained:
+    if trained:
         folder = out / name.replace(", ", "-").replace(" ", "_")
-        generator = train_image(own, records, folder, resume=True)[0]
+        generator = train_image(config, records, folder, resume=True)[0]
     else:
         keras.utils.set_random_seed(config.seed)
-        generator = build_image_generator(own)
-        start_in_closed_form(generator, own, records)
+        generator = build_image_generator(config)
+        start_in_closed_form(generator, config, records)
     return generator, time.monotonic() - begun
 
 

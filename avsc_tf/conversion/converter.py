@@ -21,7 +21,15 @@ from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.jobs import VOCODERS, Job, Vocoder
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
-from avsc_tf.features.statistics import Statistics, StatisticsFitter, flatten_keypoints, join_facial, split_facial
+from avsc_tf.features.statistics import (
+    Statistics,
+    StatisticsFitter,
+    flatten_keypoints,
+    join_facial,
+    split_facial,
+    unflatten_keypoints,
+)
+from avsc_tf.features.steadying import steadied
 from avsc_tf.media.clips import AUDIO_SUFFIXES, ClipSource, single_clip
 from avsc_tf.media.mux import write_video
 from avsc_tf.timebase import Timebase
@@ -153,7 +161,8 @@ class Converter:
         return waveform * np.float32(min(1.0, PEAK_LIMIT / max(peak, 1e-9)))
 
     def paint(self, features: TargetFeatures) -> np.ndarray:
-        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB."""
+        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB; of keypoints made steady, where settings say so."""
+        features = self.steady(features)
         n_frames, per = len(features.facial), self.timebase.mel_per_video
         mel = features.mel.reshape(n_frames, per, -1)
         parts = []
@@ -162,6 +171,20 @@ class Converter:
             images = self.generator({"mel": mel[batch], "facial": features.facial[batch]}, training=False)
             parts.append(np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8))
         return np.concatenate(parts)
+
+    def steady(self, features: TargetFeatures) -> TargetFeatures:
+        """Features with the keypoints smoothed as `image.steady_head_seconds` and `steady_face_seconds` say."""
+        image, fps = self.config.image, self.config.time.video_fps
+        if not image.steady_head_seconds and not image.steady_face_seconds:
+            return features
+        n_values = 2 * self.config.face.n_keypoints
+        vgg, flat = features.facial[:, :-n_values], features.facial[:, -n_values:]
+        keypoints = unflatten_keypoints(self.statistics.restore("target", "keypoints", flat))
+        steady = steadied(
+            keypoints, head_frames=image.steady_head_seconds * fps, face_frames=image.steady_face_seconds * fps
+        )
+        flat = self.statistics.standardise("target", "keypoints", flatten_keypoints(steady))
+        return TargetFeatures(features.mel, np.concatenate([vgg, flat], axis=1))
 
     def in_units(
         self, features: TargetFeatures, waveform: np.ndarray, frames: np.ndarray, vocoder: str

@@ -64,7 +64,12 @@ def texture_distance(frames: np.ndarray, reference: np.ndarray) -> float:
     normalises), squared differences summed over channels, averaged over places and scales. 0 for equal pictures; it
     sees blur, noise, blocks and lost texture, and forgives a shift of part of a pixel. It needs no weights, and so
     knows nothing of faces: compare its values only with each other.
+
+    Raises:
+        ValueError: pictures smaller than a filter.
     """
+    if len(frames) and min(frames.shape[1:3]) < GABOR_PX:
+        raise ValueError(f"pictures of shape {frames.shape[1:3]} must be {GABOR_PX} pixels wide and high at least")
     distances = [_one_texture_distance(a, b) for a, b in zip(frames, reference, strict=True)]
     return float(np.mean(distances)) if distances else NAN
 

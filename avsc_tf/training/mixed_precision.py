@@ -18,7 +18,7 @@ GENERATOR_FLOAT32_LAYERS = (
     *("image_linear", "image_inside", "image_sum", "image"),
     *("path_hidden", "path_codes", "path_picture", "path_warp"),
 )
-DISCRIMINATOR_FLOAT32_LAYERS = ("score",)
+DISCRIMINATOR_FLOAT32_LAYERS = ("score", *(f"scale_{s}_score" for s in range(1, 9)))
 
 Network = TypeVar("Network", bound=keras.Model)
 
