@@ -6,8 +6,8 @@ depends on the keypoints: random ReLU features and a ridge regression predict it
 
 With `image.path_reference: one_take` components and regression are taken of the differences within a clip, and added to
 the mean texture of one clip, the one nearest to all: what differs from clip to clip and not within one (hair, collar,
-light) is then his of one day, sharp and steady. The mean of all takes blurs it, and a regression on keypoints would
-change it from frame to frame.
+light) is then his of one day, sharp and steady, and outside of the face nothing else is painted. The mean of all takes
+blurs it, and a regression on keypoints would change it from frame to frame.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ MAX_FRAMES = 3000  # behind the regression, evenly spread; three times as many c
 MAX_TEXTURE_MB = 600  # of textures held as bytes: fewer frames where they are large
 MAX_BASIS_FRAMES = 1500  # behind the principal components
 BLOCK_VALUES = 16384  # values of the textures that are worked on at a time
+LEAST_WEIGHT = 0.01  # of a pixel outside of the face, where it is not painted
 FACE_GROWTH = 16  # the face's mask is the keypoints' hull grown by 1/16 of the picture, and fades over 1/32
 
 
@@ -96,9 +97,13 @@ def set_warped_path(generator: ImageGenerator, config: Config, records: Records)
     features = RandomFeatures.draw(2 * config.face.n_keypoints, image.path_units, seed=config.seed)
     hidden = features(textures.keypoints)
     base, hidden_mean = _reference(shape, records, textures, features) if one_take else _mean_of(textures, hidden)
-    basis, codes = principal_codes(
-        textures, pixel_weights(config, shape), image.path_components, within_clips=one_take
-    )
+    weights, mask = pixel_weights(config, shape), face_mask(shape)
+    if one_take:  # hair and clothes stay as they are: changed with the keypoints they would get a fringe
+        inside = np.repeat(mask.reshape(-1), 3)
+        weights = weights * np.maximum(inside, LEAST_WEIGHT)
+    basis, codes = principal_codes(textures, weights, image.path_components, within_clips=one_take)
+    if one_take:
+        basis = basis * inside
     sums = RidgeSums()
     sums.add(textures.centred(hidden, within_clips=one_take), codes)
     kernel, bias = sums.solve(image.closed_form_ridge)
@@ -106,7 +111,7 @@ def set_warped_path(generator: ImageGenerator, config: Config, records: Records)
     generator.get_layer("path_codes").set_weights([kernel, bias - hidden_mean @ kernel])
     generator.get_layer("path_picture").set_weights([basis / 127.5, base / 127.5 - 1])
     generator.get_layer("path_warp").set_weights([shape.mean, shape.deviation])
-    generator.get_layer("image_inside").set_weights([face_mask(shape)])
+    generator.get_layer("image_inside").set_weights([mask])
 
 
 def gather_textures(shape: MeanShape, records: Records) -> Textures:
