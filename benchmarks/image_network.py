@@ -6,8 +6,8 @@ RUN holds the trained conversion network. Every variant is a change of the `imag
 taken as their closed-form start leaves them, the others are trained into OUT/VARIANT (a finished one is reused). Beside
 them stand the trivial answers: the mean image, and a ridge regression from a frame's mel and keypoints to its pixels.
 
-Figures, each with its 95 % interval over sentences; the reference is the target's own film, on the source's timeline for
-converted features. `aligned` ones are taken after the eyes are laid on each other, since no two takes share the head's
+Figures, each with its 95 % interval over sentences; the reference is the target's own film, for converted features on
+the source's timeline. `aligned` ones are taken after the eyes are laid on each other, since no two takes share the head's
 movement. `edges` and `flicker` are shares of the reference's own; `texture` is a distance (evaluation/face_quality.py);
 `opening r` is re-tracked in the finished frames.
 """
@@ -88,6 +88,8 @@ class Asked:
     keypoints: np.ndarray  # [T, 70, 2] px of the crop: what is asked for
     reference: np.ndarray  # uint8 [T, S, S, 3]
     reference_keypoints: np.ndarray  # [T, 70, 2] px of the crop
+    film: np.ndarray  # uint8 [T', S, S, 3]: the target's own, on its own timeline
+    film_keypoints: np.ndarray  # [T', 70, 2] px of the crop
     spoken: np.ndarray  # bool [T]
 
 
@@ -114,7 +116,9 @@ def main() -> int:
         for name in args.only:
             own = _settings(config, VARIANTS[name])
             generator, seconds = _made(VARIANTS[name].trained, name, own, records, args.out)
-            print(f"{name}: made in {seconds:.0f} s, paints a frame in {_frame_ms(generator, asked):.1f} ms", flush=True)
+            print(
+                f"{name}: made in {seconds:.0f} s, paints a frame in {_frame_ms(generator, asked):.1f} ms", flush=True
+            )
             fed = {"natural": asked["natural"], "converted": _steadied(asked["converted"], own, records)}
             _measure(name, lambda one, net=generator: paint(net, one), fed, own, table, tracker, args.out)
             _show(table)
@@ -134,7 +138,14 @@ def _asked(records: Records, run: Path, sentences: list[Sentence], at_most: int 
         film = decode_frames(clip["frames"])
         all_frames = np.ones(len(film), bool)
         found["natural"].append(
-            Asked(sentence.utterance, *own, clip["keypoints"], film, clip["keypoints"], all_frames)
+            Asked(
+                sentence.utterance,
+                *own,
+                clip["keypoints"],
+                *(film, clip["keypoints"]),
+                *(film, clip["keypoints"]),
+                all_frames,
+            )
         )
         mel, facial = _standardised(statistics, "source", sentence.source)
         mel, facial = convert(mel.reshape(-1, mel.shape[-1]), facial)
@@ -147,6 +158,8 @@ def _asked(records: Records, run: Path, sentences: list[Sentence], at_most: int 
                 _keypoints(facial, records),
                 reference.frames,
                 reference.keypoints,
+                film,
+                clip["keypoints"],
                 sentence.spoken_pictures,
             )
         )
@@ -201,6 +214,12 @@ def paint(generator: keras.Model, asked: Asked) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def _say(name: str, seconds: float, generator: keras.Model, asked: Mapping[str, list[Asked]]) -> None:
+    size_mb = sum(int(np.prod(w.shape)) for w in generator.weights) * 4 / 2**20
+    speed = f"paints a frame in {_frame_ms(generator, asked):.1f} ms"
+    print(f"{name}: made in {seconds:.0f} s, {size_mb:.0f} MiB of weights, {speed}", flush=True)
+
+
 def _frame_ms(generator: keras.Model, asked: Mapping[str, list[Asked]]) -> float:
     one = asked["natural"][0]
     paint(generator, one)
@@ -209,9 +228,7 @@ def _frame_ms(generator: keras.Model, asked: Mapping[str, list[Asked]]) -> float
     return 1000 * (time.monotonic() - begun) / len(one.facial)
 
 
-def _measure_trivial(
-    records: Records, asked: Mapping[str, list[Asked]], table: Table, tracker: FaceTracker
-) -> None:
+def _measure_trivial(records: Records, asked: Mapping[str, list[Asked]], table: Table, tracker: FaceTracker) -> None:
     """The mean image, and the pixels' ridge fed with the very features that the networks are fed with."""
     trivial = TrivialAnswers(records, progress=True)
     shape = (-1, *trivial.mean_image.shape)
@@ -248,7 +265,7 @@ def _measure(
 
 def _figures(frames: np.ndarray, one: Asked, config: Config, tracker: FaceTracker) -> dict[str, float]:
     scale = frames.shape[1] / config.face.crop_px
-    own, wanted = one.keypoints * scale, one.reference_keypoints * scale
+    own, wanted, film = one.keypoints * scale, one.reference_keypoints * scale, one.film_keypoints * scale
     chosen = np.flatnonzero(one.spoken)[::FRAME_EVERY]
     laid = face_quality.eyes_laid_on(frames[chosen], own[chosen], wanted[chosen])
     lips = wanted[chosen][:, LIPS].mean(axis=1)
@@ -264,8 +281,8 @@ def _figures(frames: np.ndarray, one: Asked, config: Config, tracker: FaceTracke
         "aligned": aligned.mouth_ssim,
         "frame SSIM": plain.frame_ssim,
         "texture": face_quality.texture_distance(laid, one.reference[chosen]),
-        "edges": face_quality.edge_ratio(frames[chosen], own[chosen], one.reference[chosen], wanted[chosen]),
-        "flicker": face_quality.flicker_ratio(frames, own, one.reference, wanted),
+        "edges": face_quality.edge_ratio(frames, own, one.film, film),
+        "flicker": face_quality.flicker_ratio(frames, own, one.film, film),
         "opening r": mouth.opening_r,
         "of features": fed.opening_r,
         "to features": kept.opening_r,

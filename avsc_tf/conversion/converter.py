@@ -161,7 +161,7 @@ class Converter:
         return waveform * np.float32(min(1.0, PEAK_LIMIT / max(peak, 1e-9)))
 
     def paint(self, features: TargetFeatures) -> np.ndarray:
-        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB; of keypoints made steady, where settings say so."""
+        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB; of steadied keypoints, where settings say so."""
         features = self.steady(features)
         n_frames, per = len(features.facial), self.timebase.mel_per_video
         mel = features.mel.reshape(n_frames, per, -1)

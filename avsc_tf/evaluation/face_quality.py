@@ -29,10 +29,8 @@ def edge_energy(frames: np.ndarray, keypoints_px: np.ndarray) -> float:
     return float(np.mean(found)) if found else NAN
 
 
-def edge_ratio(
-    frames: np.ndarray, keypoints_px: np.ndarray, reference: np.ndarray, reference_px: np.ndarray
-) -> float:
-    """Edge energy as a share of the reference's, each within its own face: below 1 softer, above 1 harder or noisier."""
+def edge_ratio(frames: np.ndarray, keypoints_px: np.ndarray, reference: np.ndarray, reference_px: np.ndarray) -> float:
+    """Edge energy as a share of the reference's, each in its own face: below 1 softer, above 1 harder or noisier."""
     return _share(edge_energy(frames, keypoints_px), edge_energy(reference, reference_px))
 
 
@@ -146,9 +144,7 @@ def _one_texture_distance(image: np.ndarray, reference: np.ndarray) -> float:
 def _normalised(image: np.ndarray) -> np.ndarray:
     """[H, W, 3] -> [H, W, N_ORIENTATIONS + 2], of length up to 1 at every place."""
     grey = image.mean(axis=-1)
-    energies = [
-        cv2.magnitude(cv2.filter2D(grey, -1, gabor.even), cv2.filter2D(grey, -1, gabor.odd)) for gabor in _BANK
-    ]
+    energies = [cv2.magnitude(cv2.filter2D(grey, -1, gabor.even), cv2.filter2D(grey, -1, gabor.odd)) for gabor in _BANK]
     opponent = (image[..., 0] - image[..., 1], image[..., 2] - (image[..., 0] + image[..., 1]) / 2)
     channels = [cv2.GaussianBlur(channel, (0, 0), 1.0) for channel in (*energies, *(0.1 * c for c in opponent))]
     stacked = np.stack(channels, axis=-1)

@@ -135,7 +135,7 @@ class TrivialAnswers:
         return Answer(*self._restored(mel, predicted[:, -n_keypoints:]), frames)
 
     def pictures(self, features: np.ndarray) -> np.ndarray:
-        """A frame's mel frames and keypoints [T, values], standardised -> its pixels [T, size * size * 3]; unbounded."""
+        """Mel frames and keypoints of frames [T, values], standardised -> pixels [T, size * size * 3], unbounded."""
         return self._pictures.predict(features)
 
     def _joined(self, speaker: str, mel: np.ndarray, keypoints: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ class MeanShape:
         """uint8 [T, size, size, 3] -> uint8 [T, texture * texture * 3]; Lanczos, which keeps edges sharp."""
         places = self.positions(keypoints) - 0.5  # OpenCV counts pixel centres at whole numbers
         made = [
-            cv2.remap(frame, *np.moveaxis(place, 2, 0), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(frame, place[..., 0], place[..., 1], cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
             for frame, place in zip(frames, places, strict=True)
         ]
         return np.stack(made).reshape(len(frames), -1)
@@ -204,10 +204,10 @@ def pixel_weights(config: Config, shape: MeanShape) -> np.ndarray:
 
 
 def face_mask(shape: MeanShape) -> np.ndarray:
-    """float32 [texture, texture, 1]: 1 in the hull of the mean shape's keypoints and a little around it, fading to 0."""
+    """float32 [texture, texture, 1]: 1 in the hull of the mean shape's keypoints, and a little beyond, fading to 0."""
     side = shape.texture_px
     mask = np.zeros((side, side), np.uint8)
     hull = cv2.convexHull(np.rint(shape.shape[0] * side).astype(np.int32))
-    cv2.fillConvexPoly(mask, hull, 1)
+    cv2.fillConvexPoly(mask, hull, (1,))
     grown = cv2.dilate(mask, np.ones((side // FACE_GROWTH, side // FACE_GROWTH), np.uint8))
     return cv2.GaussianBlur(grown.astype(np.float32), (0, 0), side / (2 * FACE_GROWTH))[..., None]

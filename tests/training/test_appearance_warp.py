@@ -107,7 +107,11 @@ class DrawnFaces:
         frame = np.full((self.SIZE_PX, self.SIZE_PX, 3), (60, 120, 160), np.uint8)
         frame[42:] = shirt
         fine = 16  # fractions of a pixel
-        for part, colour in ((points[:17], (210, 170, 150)), (points[48:60], (180, 80, 90)), (points[60:68], (40, 10, 10))):
+        for part, colour in (
+            (points[:17], (210, 170, 150)),
+            (points[48:60], (180, 80, 90)),
+            (points[60:68], (40, 10, 10)),
+        ):
             corners = np.rint((part - 0.5) * fine).astype(np.int32)
             cv2.fillPoly(frame, [corners], colour, lineType=cv2.LINE_AA, shift=4)
         return frame
@@ -135,7 +139,9 @@ def faces() -> DrawnFaces:
 
 @pytest.fixture(scope="module")
 def face_config(tiny_config):
-    config = warped(tiny_config, size_px=DrawnFaces.SIZE_PX, mouth_l1_weight=3.0, closed_form_ridge=1.0, closed_form_start=False)
+    config = warped(
+        tiny_config, size_px=DrawnFaces.SIZE_PX, mouth_l1_weight=3.0, closed_form_ridge=1.0, closed_form_start=False
+    )
     return dataclasses.replace(config, face=dataclasses.replace(config.face, crop_px=DrawnFaces.CROP_PX))
 
 
@@ -153,7 +159,7 @@ def test_frames_in_the_mean_shape_lie_on_each_other(face_config, faces):
 
 def test_mask_holds_the_face_and_fades(face_config, faces):
     mask = face_mask(MeanShape(face_config, faces))[..., 0]
-    assert mask.shape == (60, 60) and 0 <= mask.min() and mask.max() <= 1
+    assert mask.shape == (60, 60) and mask.min() >= 0 and mask.max() <= 1
     assert mask[35, 30] > 0.99  # the mouth, at (32, 38) of 64
     assert mask[0, 0] == mask[-1, -1] == 0
     assert ((mask > 0.1) & (mask < 0.9)).any()
