@@ -17,12 +17,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--records", type=Path, metavar="DIR", help="made by tools/prepare.py")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder; all networks share one")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
+    parser.add_argument("--dry-run", action="store_true", help="say shapes, steps, memory and time; write nothing")
     parser.add_argument("--init-from", type=Path, metavar="W", help="weights to start from")
     parser.add_argument("--pretrain", type=Path, nargs="+", metavar="DIR", help="wavenet: folders of speech instead")
     parser.add_argument("--skip-bad", action="store_true", help="--pretrain: leave out unreadable files, and name them")
     args = parser.parse_args(argv)
     if args.pretrain and args.network != "wavenet":
         parser.error("--pretrain is for the wavenet")
+    if args.pretrain and args.dry_run:
+        parser.error("--dry-run needs --records: --pretrain reads its recordings first")
     if args.records is None and not args.pretrain:
         parser.error("--records is missing: name the folder made by tools/prepare.py")
     return args
@@ -41,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     from avsc_tf.records.reader import open_records
 
+    options["dry_run"] = args.dry_run
     records = open_records(args.records, config)
     if args.network == "conversion":
         from avsc_tf.training.conversion import train_conversion as train

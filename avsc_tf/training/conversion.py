@@ -29,22 +29,30 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def train_conversion(
-    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+    config: Config,
+    records: Records,
+    run: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    dry_run: bool = False,
 ) -> tuple[ConversionNet, History]:
     """Train the network of `config.conversion` into RUN/conversion.
 
     Args:
         init_from: weights of the same network to start from.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
 
     Returns:
         The trained network and its history (empty where it had been trained before).
     """
-    keep_statistics(records.folder, run)
+    if not dry_run:
+        keep_statistics(records.folder, run)
     keras.utils.set_random_seed(config.seed)
     model = build_conversion_net(config)
     if init_from is not None:
         load_weights(model, init_from)
-    elif config.conversion.linear_path:
+    elif config.conversion.linear_path and not dry_run:
         set_linear_path(model, linear_path_of(config, records))
     steps = batches_per_epoch(records, "train", config)
     training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
@@ -61,6 +69,7 @@ def train_conversion(
         resume=resume,
         preview=mel_preview(training.network, next(records.pairs("test"))),
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
     )
     model.set_weights(training.network.get_weights())
     return model, history

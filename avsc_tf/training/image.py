@@ -29,22 +29,30 @@ PREVIEW_FACES = 6
 
 
 def train_image(
-    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+    config: Config,
+    records: Records,
+    run: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    dry_run: bool = False,
 ) -> tuple[ImageGenerator, History]:
     """Train generator and discriminator of `config.image` into RUN/image; the generator is what is kept.
 
     Args:
         init_from: generator weights to start from.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
 
     Returns:
         The trained generator and its history (empty where it had been trained before).
     """
-    keep_statistics(records.folder, run)
+    if not dry_run:
+        keep_statistics(records.folder, run)
     keras.utils.set_random_seed(config.seed)
     generator = build_image_generator(config)
     if init_from is not None:
         load_weights(generator, init_from)
-    else:
+    elif not dry_run:
         start_in_closed_form(generator, config, records)
     steps = batches_per_epoch(records, "train", config)
     gan = build_gan(config, generator, total_steps=steps * config.image.epochs)
@@ -69,6 +77,7 @@ def train_image(
         resume=resume,
         preview=face_preview(gan.network, few, np.asarray(images)[:PREVIEW_FACES]),
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
     )
     generator.set_weights(gan.network.get_weights())
     return generator, history

@@ -33,6 +33,8 @@ from avsc_tf.training.checkpoints import (
     save_weights,
 )
 from avsc_tf.training.divergence import are_finite, check_figures
+from avsc_tf.training.dry_run import plan_training
+from avsc_tf.training.dry_run_text import plan_text
 from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
 from avsc_tf.training.interruption import Interruption
 from avsc_tf.training.model import TrainingModel
@@ -55,6 +57,7 @@ def fit(
     resume: bool = False,
     preview: Preview | None = None,
     checkpoint_seconds: float = 0.0,
+    dry_run: bool = False,
 ) -> History:
     """Train a compiled `model` as the settings of `network` say and write RUN/<network>/.
 
@@ -66,6 +69,7 @@ def fit(
         resume: go on from the last checkpoint, where there is one.
         preview: called every `preview_epochs` epochs as `preview(finished_epochs, writer)`.
         checkpoint_seconds: least time between two checkpoints; 0 writes one every step.
+        dry_run: print what the training would be (`training.dry_run`) and write nothing.
 
     Returns:
         One dictionary of figures an epoch, as in `history.csv`. Empty where the training had been finished before;
@@ -78,6 +82,10 @@ def fit(
         KeyboardInterrupt: stopped, after a checkpoint of the last step.
     """
     settings: TrainingConfig = getattr(config, network)
+    if dry_run:
+        counts = {"steps_per_epoch": steps_per_epoch, "validation_data": validation_data}
+        print(plan_text(plan_training(model, make_dataset, network=network, settings=settings, **counts)))
+        return []
     claim = claim_folder(run, network, config, resume=resume)
     if claim is Claim.FINISHED:
         load_weights(model.network, weights_path(run, network))

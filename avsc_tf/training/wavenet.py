@@ -50,6 +50,7 @@ def train_wavenet(
     resume: bool = False,
     init_from: str | Path | None = None,
     make_sampler: MakeSampler | None = None,
+    dry_run: bool = False,
 ) -> tuple[WaveNet, History]:
     """Train on the target's clips and write RUN/wavenet/.
 
@@ -57,6 +58,7 @@ def train_wavenet(
         records: from `records.reader.open_records`.
         init_from: weights to start from: "" none, "pretrained" the packaged ones, or a file; None asks the settings.
         make_sampler: `conversion.sampler.WaveNetSampler`, to let the network speak a held-out clip after each epoch.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
 
     Returns:
         The trained network and its history (empty where it had been trained before).
@@ -64,7 +66,8 @@ def train_wavenet(
     Raises:
         ConfigError: `init_from` does not fit the settings; the run folder holds another training.
     """
-    keep_statistics(records.folder, run)
+    if not dry_run:
+        keep_statistics(records.folder, run)
     keras.utils.set_random_seed(config.seed)
     estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
     training, held_out = (_features_of_records(records, split, run, config, estimator) for split in ("train", "test"))
@@ -83,8 +86,9 @@ def train_wavenet(
 
     test_crops = crops(held_out, noisy=False) if len(held_out[0]) else None
     preview = speech_preview(model, held_out[0], config, make_sampler, standardise)
+    train_crops = crops(training, noisy=True)
     return model, fit_wavenet(
-        model, crops(training, noisy=True), test_crops, config, run, resume=resume, preview=preview
+        model, train_crops, test_crops, config, run, resume=resume, preview=preview, dry_run=dry_run
     )
 
 
@@ -130,6 +134,7 @@ def fit_wavenet(
     *,
     resume: bool,
     preview: Preview | None,
+    dry_run: bool = False,
 ) -> History:
     """Train `model` (float32) on crops, computing in `wavenet.compute_dtype`; it then has the delivered weights."""
     net = config.wavenet
@@ -154,6 +159,7 @@ def fit_wavenet(
         resume=resume,
         preview=preview if trained is model else preview_in_float32,
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
     )
     if trained is not model:
         model.set_weights(trained.get_weights())
