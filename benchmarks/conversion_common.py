@@ -79,11 +79,12 @@ def measured(convert: Convert, sentences: Sequence[Sentence], records: Records) 
 
 def mean_over_seeds(seeds: Sequence[Rows]) -> Rows:
     """Each sentence's mean over trainings: sentences are what the intervals are of."""
-    return {
-        name: {u: float(np.nanmean([rows[name][u] for rows in seeds])) if any(np.isfinite(rows[name][u]) for rows in seeds)
-               else float("nan") for u in by}
-        for name, by in seeds[0].items()
-    }  # fmt: skip
+    return {name: {u: _mean([rows[name][u] for rows in seeds]) for u in by} for name, by in seeds[0].items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def summary(rows: Rows, *, sentences: bool = False) -> dict[str, object]:
@@ -97,7 +98,9 @@ def difference(rows: Rows, other: Rows) -> dict[str, object]:
 
 
 def _entry(by: Mapping[str, float], sentences: bool) -> dict[str, object]:
-    return figure_entry(estimate(list(by.values())), by if sentences else None) | ({} if sentences else {"sentences": {}})
+    return figure_entry(estimate(list(by.values())), by if sentences else None) | (
+        {} if sentences else {"sentences": {}}
+    )
 
 
 def seed_means(seeds: Sequence[Rows]) -> dict[str, list[float]]:

@@ -57,7 +57,7 @@ def together_figures(answer: Answer, spoken: np.ndarray, config: Config) -> dict
 
     `sound_lips_r` is Pearson's r of loudness and mouth opening in the speech (`spoken`, bool [T]); `canonical_r` the
     first canonical correlation of loudness and four cepstra with opening and width of the mouth, the paper's measure
-    (4.5) with so few dimensions that one sentence can bear it; `lag_size` the video frames between loudness and opening.
+    (4.5) with so few dimensions that one sentence can bear it; `lag_size` the frames between loudness and opening.
     """
     per = Timebase.from_config(config.time).mel_per_video
     frames = answer.mel.reshape(len(answer.keypoints), per, -1).mean(axis=1)

@@ -243,7 +243,9 @@ def _linear_path(
     def fixed(name: str, x: Any) -> Any:
         return layers.Conv1D(n_out, 2 * context + 1, padding="same", trainable=False, name=name)(x)
 
-    joined = layers.Concatenate(name="linear_input")(list(parts.values())) if len(parts) == 2 else [*parts.values()][0]
+    joined = next(iter(parts.values()))
+    if len(parts) == 2:
+        joined = layers.Concatenate(name="linear_input")(list(parts.values()))
     mapped = fixed("linear_map", joined)
     if present:
         alone = {name: fixed(alone_map(name), x) * present[name] for name, x in parts.items()}

@@ -75,7 +75,7 @@ class MovingWeights(Supervised):
 
 
 class UncertaintyWeights(MovingWeights):
-    """Weights exp(-s) of learned log scales s (Kendall et al. 2018, with Laplace's likelihood, as the losses are L1)."""
+    """Weights exp(-s) of learned log scales s (Kendall et al. 2018; Laplace's likelihood, as the losses are L1)."""
 
     def start_values(self, weights: np.ndarray) -> np.ndarray:
         return -np.log(weights)
