@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avsc_tf.config import Config, load_saved_config
 from avsc_tf.conversion.converter import SEPARATE, Converter
@@ -103,6 +105,29 @@ def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Voc
 
     config = dataclasses.replace(audio.config, image=visual.config.image)
     return Converter(config, audio.statistics, convert, visual.generator, audio.sampler, modalities)
+
+
+def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """The joint conversion network of a run alone, and its settings: standardised mel and facial in and out.
+
+    Raises:
+        BundleError: it is missing, damaged, or takes one modality only.
+    """
+    config = _conversion_config(run)
+    if config.conversion.modalities != "audio_visual":
+        raise BundleError(
+            f"{config_path(run, 'conversion')}: conversion.modalities is {config.conversion.modalities}; there is but "
+            "one stream. Name the run folder of a joint network."
+        )
+    from avsc_tf.models.conversion_net import build_conversion_net
+
+    model = _load(run, "conversion", build_conversion_net(config))
+
+    def convert(mel: np.ndarray, facial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = model({"mel": mel[np.newaxis], "facial": facial[np.newaxis]}, training=False)
+        return np.asarray(outputs["mel"])[0], np.asarray(outputs["facial"])[0]
+
+    return config, convert
 
 
 def _load_one(run: Path, vocoders: Sequence[Vocoder]) -> Converter:
