@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from conversion_common import (
+    add_arguments,
     difference,
     mean_over_seeds,
     measured,
     opened,
-    parse,
     seed_means,
     summary,
     trained,
@@ -43,7 +43,7 @@ def given(convert: Convert, which: str) -> Convert:
 
 
 def main() -> None:
-    args = parse(__doc__)
+    args = add_arguments(__doc__).parse_args()
     config, records, sentences = opened(args)
     rows: dict[str, dict[str, list]] = {}
     for variant, settings in VARIANTS.items():

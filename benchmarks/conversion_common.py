@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ Rows = dict[str, dict[str, float]]  # figure -> sentence -> value
 DECIMALS = 4
 
 
-def parse(description: str | None) -> argparse.Namespace:
+def add_arguments(description: str | None) -> argparse.ArgumentParser:
+    """The flags of both benchmarks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--records", required=True, type=Path, metavar="DIR")
@@ -34,7 +36,7 @@ def parse(description: str | None) -> argparse.Namespace:
     parser.add_argument("--json", required=True, type=Path, metavar="FILE")
     for name in ("--source", "--target", "--align"):
         parser.add_argument(name, type=Path, metavar="DIR", help="label times of the clips, where there are any")
-    return parser.parse_args()
+    return parser
 
 
 def opened(args: argparse.Namespace) -> tuple[Config, Records, list[Sentence]]:
@@ -87,20 +89,19 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def summary(rows: Rows, *, sentences: bool = False) -> dict[str, object]:
+def summary(rows: Rows, *, sentences: bool = False) -> dict[str, dict[str, Any]]:
     """Mean and interval of each figure, and the sentences' values where they are asked for."""
     return {name: _entry(by, sentences) for name, by in rows.items()}
 
 
-def difference(rows: Rows, other: Rows) -> dict[str, object]:
+def difference(rows: Rows, other: Rows) -> dict[str, dict[str, Any]]:
     """`rows` - `other`, sentence by sentence, with the interval of the mean difference."""
     return {name: _entry({u: by[u] - other[name][u] for u in by}, False) for name, by in rows.items()}
 
 
-def _entry(by: Mapping[str, float], sentences: bool) -> dict[str, object]:
-    return figure_entry(estimate(list(by.values())), by if sentences else None) | (
-        {} if sentences else {"sentences": {}}
-    )
+def _entry(by: Mapping[str, float], sentences: bool) -> dict[str, Any]:
+    entry = figure_entry(estimate(list(by.values())), by)
+    return entry if sentences else {name: value for name, value in entry.items() if name != "sentences"}
 
 
 def seed_means(seeds: Sequence[Rows]) -> dict[str, list[float]]:
