@@ -27,6 +27,7 @@ class ImageGenerator(keras.Model):
             fixed random ReLU features of the keypoints -> principal components of the target's frames -> picture.
             `avsc_tf.training.appearance` fits it. The convolutions then start at zero and paint what it lacks, and
             the output is cut at -1 and 1 in place of the hyperbolic tangent.
+        mel_input: False leaves the mel out, though it may still be given (the visual baseline, section 4.4).
     """
 
     def __init__(
@@ -45,12 +46,16 @@ class ImageGenerator(keras.Model):
         feature_noise: float = 0.0,
         path_units: int = 0,
         path_components: int = 0,
+        mel_input: bool = True,
         **kwargs: Any,
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         mel = keras.Input((mel_per_video, n_mels), name="mel")
         facial = keras.Input((n_facial,), name="facial")
-        x = layers.Concatenate(name="features")([layers.Flatten(name="tied_mel")(mel), facial])
+        inputs = {"mel": mel, "facial": facial} if mel_input else {"facial": facial}
+        x = facial
+        if mel_input:
+            x = layers.Concatenate(name="features")([layers.Flatten(name="tied_mel")(mel), facial])
         if feature_noise:
             x = layers.GaussianNoise(feature_noise, name="feature_noise")(x)
         map_px = size_px // 2 ** sum(upsample)
@@ -71,8 +76,12 @@ class ImageGenerator(keras.Model):
             picture = _closed_form_path(keypoints, path_units, path_components, size_px)
             x = layers.Add(name="image_sum")([x, picture])
         image = layers.Activation("hard_tanh" if path_components else "tanh", name="image")(x)
-        super().__init__(inputs={"mel": mel, "facial": facial}, outputs=image, **kwargs)
+        super().__init__(inputs=inputs, outputs=image, **kwargs)
         self.settings = settings
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        chosen = inputs if self.settings["mel_input"] else {"facial": inputs["facial"]}
+        return super().call(chosen, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings.items()}, "name": self.name}
@@ -99,6 +108,7 @@ def build_image_generator(config: Config) -> ImageGenerator:
         feature_noise=image.feature_noise,
         path_units=image.path_units,
         path_components=image.path_components,
+        mel_input=image.mel_input,
         name="image_generator",
     )
 

@@ -12,11 +12,12 @@ import tensorflow as tf
 from avsc_tf.config import Config
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
 from avsc_tf.losses.regression import ConversionLoss
-from avsc_tf.models.conversion_net import ConversionNet, build_conversion_net
+from avsc_tf.models.conversion_net import ConversionNet, alone_map, build_conversion_net
 from avsc_tf.records.reader import Records
 from avsc_tf.timebase import Timebase
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.closed_form import LinearPath, fit_linear_path
+from avsc_tf.training.conversion_model import BALANCES
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import CONVERSION_FLOAT32_LAYERS, for_training
 from avsc_tf.training.model import Supervised
@@ -67,7 +68,7 @@ def train_conversion(
         steps_per_epoch=steps,
         validation_data=whole_utterances(records, "test"),
         resume=resume,
-        preview=mel_preview(training.network, next(records.pairs("test"))),
+        preview=mel_preview(training.network, next(records.pairs("test"))) if config.conversion.has_sound else None,
         checkpoint_seconds=CHECKPOINT_SECONDS,
         dry_run=dry_run,
     )
@@ -79,7 +80,12 @@ def conversion_training(model: ConversionNet, config: Config, *, total_steps: in
     """The network with its losses and Adam, computing as `conversion.compute_dtype` says."""
     net = config.conversion
     trained = for_training(model, net.compute_dtype, lambda: build_conversion_net(config), CONVERSION_FLOAT32_LAYERS)
-    training = Supervised(trained, ConversionLoss(config), clip_norm=net.clip_norm, name="conversion_training")
+    common: dict[str, Any] = {"clip_norm": net.clip_norm, "name": "conversion_training"}
+    training = (
+        Supervised(trained, ConversionLoss(config), **common)
+        if net.loss_balance == "fixed"
+        else BALANCES[net.loss_balance](trained, config, **common)
+    )
     training.compile(adam(net, net.learning_rate, total_steps=total_steps))
     return training
 
@@ -96,13 +102,18 @@ def linear_path_of(config: Config, records: Records) -> LinearPath:
         penalty=net.linear_path_ridge,
         rank=net.linear_path_rank,
         seed=config.seed,
+        modalities=net.modalities,
+        alone=net.modality_dropout > 0,
     )
 
 
 def set_linear_path(model: ConversionNet, path: LinearPath) -> None:
     """Write the ridge regression into the network, whose own outputs are zero until the first step."""
     model.get_layer("linear_map").set_weights([path.map_kernel, path.map_bias])
-    model.get_layer("linear_vgg").set_weights([path.vgg_kernel, path.vgg_bias])
+    if path.vgg_kernel.size:
+        model.get_layer("linear_vgg").set_weights([path.vgg_kernel, path.vgg_bias])
+    for name, weights in path.alone.items():
+        model.get_layer(alone_map(name)).set_weights(weights)
 
 
 def whole_utterances(records: Records, split: str) -> tf.data.Dataset:
