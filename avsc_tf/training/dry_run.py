@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from avsc_tf.config import TrainingConfig
 from avsc_tf.datasets.batches import named_read_errors
+from avsc_tf.training.interruption import Interruption
 from avsc_tf.training.layer_table import Part, parts_of
 from avsc_tf.training.model import TrainingModel
 from avsc_tf.training.steps import Execution
@@ -105,7 +106,7 @@ def plan_training(
         RecordError: a batch cannot be read.
     """
     model.build_optimizers()
-    execution = Execution(model, replace(settings, steps_per_execution=1))
+    execution = Execution(model, replace(settings, steps_per_execution=1), Interruption())
     with named_read_errors():
         dataset = execution.distribute(lambda share: make_dataset(0, 0, share))
         batch = next(iter(dataset))
