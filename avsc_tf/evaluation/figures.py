@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.evaluation import face, sync, voice
+from avsc_tf.evaluation import face, face_quality, sync, voice
 from avsc_tf.evaluation.confidence import Estimate, estimate, ratio
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
@@ -23,6 +23,7 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.keypoints import LIPS, mouth_opening
 from avsc_tf.measures import mouth, picture, spectrum
 from avsc_tf.measures.spectrum import audible
+from avsc_tf.records.reader import decode_frames
 from avsc_tf.timebase import Timebase
 
 FRAME_EVERY = 4  # video frames compared for SSIM and L1
@@ -82,7 +83,30 @@ def feature_figures(
         lips_px = reference.keypoints[chosen, LIPS].mean(axis=1) * scale
         agreement = picture.frame_agreement(answer.frames[chosen], reference.frames[chosen], lips_px)
         found |= dataclasses.asdict(agreement)
+        found |= look_figures(answer, sentence, again, config)
     return found if again is None else found | retracked_figures(again, sentence)
+
+
+def look_figures(answer: Answer, sentence: Sentence, again: face.Retracked | None, config: Config) -> dict[str, float]:
+    """How an answer's frames look: beside the reference once its eyes lie on the reference's, and beside the target's
+    own film, which the reference repeats and leaves out frames of.
+
+    Where the face is in the frames is taken from `again`, else from the answer's keypoints.
+    """
+    frames, reference = answer.frames, sentence.reference
+    assert frames is not None and reference.frames is not None
+    scale = frames.shape[1] / config.face.crop_px
+    own = answer.keypoints if again is None else np.where(again.found[:, None, None], again.keypoints, answer.keypoints)
+    film, film_px = decode_frames(sentence.target["frames"]), sentence.target["keypoints"] * scale
+    chosen = np.flatnonzero(sentence.spoken_pictures)[::FRAME_EVERY]
+    laid = face_quality.eyes_laid_on(frames[chosen], own[chosen] * scale, reference.keypoints[chosen] * scale)
+    lips_px = reference.keypoints[chosen, LIPS].mean(axis=1) * scale
+    return {
+        "mouth_ssim_aligned": picture.frame_agreement(laid, reference.frames[chosen], lips_px).mouth_ssim,
+        "texture_distance": face_quality.texture_distance(laid, reference.frames[chosen]),
+        "edge_ratio": face_quality.edge_ratio(frames, own * scale, film, film_px),
+        "flicker_ratio": face_quality.flicker_ratio(frames, own * scale, film, film_px),
+    }
 
 
 def retracked_figures(again: face.Retracked, sentence: Sentence) -> dict[str, float]:

@@ -106,6 +106,7 @@ def build_gan(config: Config, generator: ImageGenerator, *, total_steps: int) ->
         adversarial_weight=image.adversarial_weight,
         l1_weight=image.l1_weight,
         mouth_l1_weight=image.mouth_l1_weight,
+        feature_matching_weight=image.feature_matching_weight,
         clip_norm=image.clip_norm,
         name="image_gan",
     )
