@@ -18,4 +18,6 @@ def test_imports(path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
     spec.loader.exec_module(module)
-    assert callable(getattr(module, "main", None)) or path.stem.startswith(("alignment_", "conversion_", "wavenet_"))  # their parts
+    assert callable(getattr(module, "main", None)) or path.stem.startswith(
+        ("alignment_", "conversion_", "wavenet_")
+    )  # their parts

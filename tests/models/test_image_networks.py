@@ -97,3 +97,14 @@ def test_round_trip(root, rng, tmp_path, overrides):
     discriminator.save(tmp_path / "d.keras")
     images = net(x)
     np.testing.assert_array_equal(discriminator(images), keras.models.load_model(tmp_path / "d.keras")(images))
+
+
+def test_generator_without_mel(root, rng, tmp_path):
+    """The visual baseline (section 4.4): the mel may be given and changes nothing."""
+    net = build_image_generator(small(root, "image.mel_input=false"))
+    x = features(small(root), rng)
+    image = net(x)
+    assert net.get_layer("dense_1").kernel.shape == (152, 7)
+    np.testing.assert_array_equal(image, net({"facial": x["facial"]}))
+    net.save(tmp_path / "net.keras")
+    np.testing.assert_array_equal(image, keras.models.load_model(tmp_path / "net.keras")(x))
