@@ -99,8 +99,9 @@ class GradientNormWeights(MovingWeights):
         self.asymmetry = config.conversion.gradient_norm_asymmetry
         self.total = float(sum(self.loss_functions.weights.values()))
         self.shared = network.get_layer(f"fusion_{len(config.conversion.fusion_channels)}").kernel
-        self.first_losses = self.add_weight(
-            name="first_losses", shape=(2,), initializer="zeros", trainable=False, aggregation="only_first_replica"
+        # A copy a replica, all equal: an assignment that waits for the others would disorder the reductions around it.
+        self.first_losses = keras.Variable(
+            np.zeros(2, np.float32), trainable=False, name="first_losses", synchronization="on_read", aggregation="mean"
         )
 
     def start_values(self, weights: np.ndarray) -> np.ndarray:
