@@ -51,7 +51,8 @@ class ConversionLoss:
 
     def __call__(self, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """{"mel" [B, 8 T, n_mels], "facial" [B, T, n_facial]} twice -> "loss" and its parts, scalars."""
-        parts = {name: ops.mean(part(wanted[name], given[name])) for name, part in self.parts.items()}
+        # `call`, because the losses of Keras divide themselves by the number of devices.
+        parts = {name: ops.mean(part.call(wanted[name], given[name])) for name, part in self.parts.items()}
         total = sum(self.weights[name] * value for name, value in parts.items())
         return {"loss": total, **{f"{name}_loss": value for name, value in parts.items()}}
 

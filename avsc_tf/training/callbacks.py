@@ -22,9 +22,7 @@ class ProgressBar:
 
     def __init__(self, network: str, epochs: int, steps_per_epoch: int, steps_done: int, *, shown: bool = True) -> None:
         total = epochs * steps_per_epoch
-        self._bar = tqdm(
-            total=total, initial=steps_done, desc=network, unit="step", mininterval=1.0, disable=not shown
-        )
+        self._bar = tqdm(total=total, initial=steps_done, desc=network, unit="step", mininterval=1.0, disable=not shown)
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
         self._validation = ""

@@ -88,8 +88,8 @@ def train_wavenet(
 
     test_crops = crops(held_out, noisy=False) if len(held_out[0]) else None
     preview = speech_preview(model, held_out[0], config, make_sampler, standardise)
-    options = {"resume": resume, "preview": preview, "devices": devices}
-    return model, fit_wavenet(model, crops(training, noisy=True), test_crops, config, run, **options)
+    noisy = crops(training, noisy=True)
+    return model, fit_wavenet(model, noisy, test_crops, config, run, resume=resume, preview=preview, devices=devices)
 
 
 def _features_of_records(
