@@ -20,7 +20,7 @@ import tensorflow as tf
 from avsc_tf import errors
 from avsc_tf.config import TrainingConfig
 from avsc_tf.datasets.batches import WHOLE, Share
-from avsc_tf.errors import AvscError, ConfigError, TrainingError
+from avsc_tf.errors import AvscError, ConfigError, DevicesLostError, TrainingError
 
 TF_CONFIG = "TF_CONFIG"
 LOST = (  # what TensorFlow says where another process is gone
@@ -58,10 +58,8 @@ class Devices:
         """Number of this process; the chief is 0."""
         if self._cluster is None:
             return 0
-        first = (
-            len(self._cluster.cluster_spec().as_dict().get("chief", ())) if self._cluster.task_type != "chief" else 0
-        )
-        return first + self._cluster.task_id
+        n_chiefs = len(self._cluster.cluster_spec().as_dict().get("chief", ()))
+        return self._cluster.task_id + (n_chiefs if self._cluster.task_type == "worker" else 0)
 
     @property
     def is_chief(self) -> bool:
@@ -91,12 +89,13 @@ class Devices:
             raise ConfigError(f"{network}.{error}") from error
         if settings.jit_compile:
             raise ConfigError(
-                f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take together. "
-                f"Add --set {network}.jit_compile=false."
+                f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take "
+                f"together. Add --set {network}.jit_compile=false."
             )
         if settings.compute_dtype == "float16":
             raise ConfigError(
-                f"{network}.compute_dtype float16: its loss scaling works on one device alone. Use bfloat16 on {self.n}."
+                f"{network}.compute_dtype float16: its loss scaling works on one device alone, not on {self.n}. "
+                "Use bfloat16."
             )
 
     @contextmanager
@@ -148,20 +147,20 @@ class Devices:
 
     @contextmanager
     def named_losses(self) -> Iterator[None]:
-        """Within the block the loss of another process is a TrainingError."""
+        """Within the block the loss of another process is a DevicesLostError."""
         try:
             yield
         except LOST as error:
             if self.n_processes == 1:
                 raise
             reason = error.message.strip().splitlines()[0][:200]
-            raise TrainingError(
-                f"process {self.process} of {self.n_processes} lost the others ({reason}). One of them ended or cannot be "
-                "reached: its own output says why. Start all of them again with --resume."
+            raise DevicesLostError(
+                f"process {self.process} of {self.n_processes} lost the others ({reason}). One of them ended or "
+                "cannot be reached: its own output says why. Start all of them again with --resume."
             ) from error
 
     def _from_chief(self, value: np.ndarray) -> np.ndarray:
-        """The chief's array, to the bit: in pieces of 16 bits, which a sum of float32 carries exactly on every device."""
+        """The chief's array, to the bit: in pieces of 16 bits, which a sum of float32 carries exactly."""
         content = np.frombuffer(value.tobytes(), np.uint8)
         pieces = np.pad(content, (0, len(content) % 2)).view(np.uint16).astype(np.float32)
 

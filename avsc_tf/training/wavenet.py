@@ -91,11 +91,7 @@ def train_wavenet(
 
     test_crops = crops(held_out, noisy=False) if len(held_out[0]) else None
     preview = speech_preview(model, held_out[0], config, make_sampler, standardise)
-    train_crops = crops(training, noisy=True)
-    return model, fit_wavenet(
-        model, train_crops, test_crops, config, run, resume=resume, preview=preview, dry_run=dry_run
-    )
-    options = {"resume": resume, "preview": preview, "devices": devices}
+    options: dict[str, Any] = {"resume": resume, "preview": preview, "dry_run": dry_run, "devices": devices}
     return model, fit_wavenet(model, crops(training, noisy=True), test_crops, config, run, **options)
 
 

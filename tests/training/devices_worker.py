@@ -11,13 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 SETTINGS = [
-    # every sum that several devices share: batch norm, clipping by a common norm, an average of weights, a schedule
-    *("conversion.batch_size=4", "conversion.epochs=2", "conversion.clip_norm=1.0", "conversion.ema_decay=0.9"),
+    # all that devices share: batch norm, clipping by a common norm, averaged weights, a schedule, many steps a call
+    *("conversion.batch_size=4", "conversion.epochs=6", "conversion.clip_norm=1.0", "conversion.ema_decay=0.9"),
     *("conversion.lr_schedule=cosine", "conversion.warmup_steps=2", "conversion.window_seconds=1.0"),
-    *("image.batch_size=8", "image.epochs=1", "image.clip_norm=1.0", "image.ema_decay=0.9"),
-    *("image.path_components=4", "image.path_units=8", "image.steps_per_execution=5"),
+    *("image.batch_size=32", "image.epochs=1", "image.clip_norm=1.0", "image.ema_decay=0.9"),
+    *("image.steps_per_execution=4", "image.lr_schedule=cosine", "image.warmup_steps=2"),
+    *("image.generator_learning_rate=5.0e-5", "image.discriminator_learning_rate=5.0e-5"),
     *("wavenet.batch_size=4", "wavenet.epochs=2", "wavenet.steps_per_epoch=5", "wavenet.steps_per_execution=3"),
-    # what draws other numbers on every device
+    *("wavenet.learning_rate=1.0e-3", "wavenet.warmup_steps=2", "wavenet.ema_decay=0.5"),
+    # where a pixel equals its closed form but for rounding, the slope of |x| is chance
+    *("image.path_components=0", "image.closed_form_start=false"),
+    # these draw other numbers on every device
     *("conversion.input_noise=0", "conversion.dropout=0", "image.feature_noise=0"),
 ]
 
