@@ -1,12 +1,19 @@
-"""One process of a training on several devices, for test_devices.py: trains all three networks on small records.
+"""One process of a training on several devices, for test_devices.py; `TF_CONFIG` names the other processes.
 
-python devices_worker.py RECORDS OUT DEVICES [section.key=value ...]; TF_CONFIG names the other processes.
+python devices_worker.py networks RECORDS OUT DEVICES    trains all three networks on small records
+python devices_worker.py tool KILL_AT ARGUMENTS...       tools/train.py with a checkpoint every step; it kills itself
+                                                         after KILL_AT steps (0: never)
 """
 
 from __future__ import annotations
 
+import os
+import runpy
+import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -26,7 +33,7 @@ SETTINGS = [
 ]
 
 
-def main(records_folder: str, out: str, n_devices: str, *overrides: str) -> None:
+def train_networks(records_folder: str, out: str, n_devices: str) -> None:
     from conftest import small_config
 
     from avsc_tf.records.reader import open_records
@@ -36,12 +43,30 @@ def main(records_folder: str, out: str, n_devices: str, *overrides: str) -> None
     from avsc_tf.training.wavenet import train_wavenet
 
     devices = choose_devices(int(n_devices))
-    config = small_config(ROOT, *SETTINGS, *overrides)
+    config = small_config(ROOT, *SETTINGS)
     records = open_records(Path(records_folder), config)
     for train in (train_conversion, train_image, train_wavenet):
         network, history = train(config, records, Path(out), devices=devices)
-        print(train.__name__, devices.process, len(history), float(sum(abs(w).sum() for w in network.get_weights())))
+        weights = sum(float(abs(w).sum()) for w in network.get_weights())
+        print(train.__name__, devices.process, len(history), weights)
+
+
+def run_tool(kill_at: str, *arguments: str) -> None:
+    from avsc_tf.training import conversion, loop
+
+    conversion.CHECKPOINT_SECONDS = 0.0
+    original = loop._Training._check
+
+    def check(self: Any, figures: Any) -> None:
+        if self.progress.steps_before(self.steps_per_epoch) == int(kill_at) > 0:
+            print("killed at", time.time(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, figures)
+
+    loop._Training._check = check  # type: ignore[method-assign]
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"networks": train_networks, "tool": run_tool}[sys.argv[1]](*sys.argv[2:])
