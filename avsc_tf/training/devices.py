@@ -155,8 +155,8 @@ class Devices:
             if self.n_processes == 1:
                 raise
             raise DevicesLostError(
-                f"process {self.process} of {self.n_processes} lost the others ({type(error).__name__}). One of them ended or "
-                "cannot be reached: its own output says why. Start all of them again with --resume."
+                f"process {self.process} of {self.n_processes} lost the others ({type(error).__name__}). One of them "
+                "ended or cannot be reached: its own output says why. Start all of them again with --resume."
             ) from error
 
     def _from_chief(self, value: np.ndarray) -> np.ndarray:
