@@ -37,23 +37,23 @@ def on_ray(tasks: Sequence[ClipTask], *, address: str) -> Iterator[tuple[int, Ou
 
 
 @contextmanager
-def connected(address: str, *, log_to_driver: bool = False) -> Iterator[Any]:
+def connected(address: str) -> Iterator[Any]:
     """The module `ray`, connected to a cluster within the block. Raises RecordError, as `on_ray` does."""
-    ray = _connect(address, log_to_driver)
+    ray = _connect(address)
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _connect(address: str, log_to_driver: bool) -> Any:
+def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
         raise RecordError("--ray needs Ray: pip install 'avsc_tf[ray]' on every machine of the cluster.") from error
     try:
         _knock(address)
-        ray.init(address=address, log_to_driver=log_to_driver, logging_level=logging.ERROR)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecordError(
             f"--ray {address}: no cluster answers there ({str(error).splitlines()[0]}). Start one with "

@@ -6,6 +6,7 @@ it decides there, and the state it goes on from, the others are told (`decide`, 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -153,10 +154,9 @@ class Devices:
         except LOST as error:
             if self.n_processes == 1:
                 raise
-            reason = error.message.strip().splitlines()[0][:200]
             raise DevicesLostError(
-                f"process {self.process} of {self.n_processes} lost the others ({reason}). One of them ended or "
-                "cannot be reached: its own output says why. Start all of them again with --resume."
+                f"process {self.process} of {self.n_processes} lost the others ({type(error).__name__}). One of them "
+                "ended or cannot be reached: its own output says why. Start all of them again with --resume."
             ) from error
 
     def _from_chief(self, value: np.ndarray) -> np.ndarray:
@@ -164,17 +164,26 @@ class Devices:
         content = np.frombuffer(value.tobytes(), np.uint8)
         pieces = np.pad(content, (0, len(content) % 2)).view(np.uint16).astype(np.float32)
 
-        def piece() -> Any:
-            context = tf.distribute.get_replica_context()
-            own = context.replica_id_in_sync_group == 0
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(own, pieces, tf.zeros_like(pieces)))
-
         with self.named_losses():
-            told = self.strategy.experimental_local_results(self.strategy.run(piece))[0].numpy()
+            told = _chiefs(self.strategy)(pieces).numpy()
         return np.frombuffer(told.astype(np.uint16).tobytes(), value.dtype, value.size).reshape(value.shape)
 
 
 ONE_DEVICE = Devices()
+
+
+@functools.cache
+def _chiefs(strategy: Any) -> Any:
+    """A function that gives every process the vector that the chief calls it with; all are of the same length."""
+
+    def own_or_zero(vector: Any) -> Any:
+        is_first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return tf.where(is_first, vector, tf.zeros_like(vector))
+
+    def total(vector: Any) -> Any:
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(own_or_zero, args=(vector,)), axis=None)
+
+    return tf.function(total, input_signature=[tf.TensorSpec([None], tf.float32)])
 
 
 def choose_devices(n: int = 1, *, environment: Mapping[str, str] = os.environ) -> Devices:

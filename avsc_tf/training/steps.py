@@ -108,7 +108,8 @@ class SharedExecution(Execution):
             self._asked.assign(float(self.interruption.asked))
 
     def _step_together(self, batch: Any) -> dict[str, Any]:
-        strategy, names = self.devices.strategy, []
+        strategy = self.devices.strategy
+        names: list[str] = []
 
         def step(part: Any) -> Any:
             figures = {**self.model.train_step(part), ASKED: self._asked.read_value()}

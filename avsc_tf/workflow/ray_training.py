@@ -14,6 +14,7 @@ from typing import Any
 from avsc_tf import errors
 from avsc_tf.errors import AvscError, DevicesLostError, TrainingError
 from avsc_tf.records.ray_cluster import connected
+from avsc_tf.runs import history_path
 from avsc_tf.workflow.training_job import TrainingJob
 
 MAX_RESTARTS = 3  # of one training; each goes on from the last checkpoint
@@ -43,7 +44,8 @@ def train_on_ray(job: TrainingJob, *, address: str, n_workers: int) -> None:
         AvscError: what a worker says.
     """
     job = dataclasses.replace(job, run=job.run.absolute(), records=job.records and job.records.absolute())
-    with connected(address, log_to_driver=True) as ray:
+    print(f"{job.network}: {n_workers} workers of the cluster; follow {history_path(job.run, job.network)}", flush=True)
+    with connected(address) as ray:
         verdict = ray.remote(num_cpus=0)(Verdict).remote()
         _check_folder(job)
         # Whether an unfinished training may go on is decided; a restarted one must.
