@@ -47,7 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     options["dry_run"] = args.dry_run
     records = open_records(args.records, config)
     if args.network == "conversion":
+        from avsc_tf.conversion.griffin_lim import preview_vocoder
         from avsc_tf.training.conversion import train_conversion as train
+
+        options["vocode"] = preview_vocoder(config)
     elif args.network == "wavenet":
         from avsc_tf.conversion.sampler import WaveNetSampler
         from avsc_tf.training.wavenet import train_wavenet as train

@@ -138,6 +138,8 @@ class _Training:
         try:
             with Interruption() as interruption, named_read_errors(), TensorBoardLog(logs) as log:
                 execution = Execution(self.model, self.settings)
+                if not progress.steps_before(self.steps_per_epoch):
+                    log.graph(self.model, self.make_dataset(0, 0, WHOLE).element_spec)
                 while progress.epoch < epochs and not self._is_over():
                     self._steps_of_epoch(execution, bar, interruption)
                     self._end_epoch(execution, log, bar)
