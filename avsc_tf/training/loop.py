@@ -154,6 +154,8 @@ class _Training:
         try:
             with Interruption() as interruption, self.devices.named_losses(), named_read_errors(), self._log() as log:
                 execution = execution_on(self.devices, self.model, self.settings, interruption)
+                if log is not None and not steps_done:
+                    log.graph(self.model, self.make_dataset(0, 0, WHOLE).element_spec)
                 while progress.epoch < epochs and not self._is_over():
                     self._steps_of_epoch(execution, bar)
                     self._end_epoch(execution, log, bar)
