@@ -141,6 +141,23 @@ def _image(config: Config) -> list[Rule]:
             not image.generator_channels or image.generator_channels[-1] == 3,
             "image.generator_channels must end with 3 (RGB)",
         ),
+        (
+            not image.feature_matching_weight or image.discriminator_scales > 0,
+            "image.feature_matching_weight needs image.discriminator_scales above 0",
+        ),
+        (
+            image.size_px % 2 ** max(0, image.discriminator_scales - 1) == 0,
+            "image.size_px must be divisible by 2 for each of image.discriminator_scales but the first",
+        ),
+        (
+            not image.path_warp or image.path_components > 0,
+            "image.path_warp needs image.path_components above 0",
+        ),
+        (image.path_texture_scale > 0, "image.path_texture_scale must be above 0"),
+        (
+            min(image.steady_head_seconds, image.steady_face_seconds) >= 0,
+            "image.steady_head_seconds and image.steady_face_seconds must not be negative",
+        ),
     ]
 
 

@@ -213,6 +213,18 @@ class ImageConfig(TrainingConfig):
     generator_learning_rate: float
     discriminator_learning_rate: float
     mel_input: bool = True  # False: pictures from the facial feature alone, the paper's visual baseline
+    discriminator_scales: int = 0  # judge patches on so many scales (ours); 0: the paper's, one score an image
+    feature_matching_weight: float = 0.0  # of the L1 between the discriminator's features, with patches (ours)
+    path_warp: bool = False  # the path paints a texture in the mean face's shape, laid on each frame's keypoints (ours)
+    path_texture_scale: float = 1.5  # pixels of that texture a pixel of the frame (ours)
+    path_reference: Literal["all", "one_take"] = "all"  # whose hair and clothes: the mean, or one clip's (ours)
+    steady_head_seconds: float = 0.0  # smoothing of the head's movement before converted features are painted (ours)
+    steady_face_seconds: float = 0.0  # the same of what moves within the head (ours)
+
+    @property
+    def texture_px(self) -> int:
+        """Side of the texture of `path_warp`; 0 without it."""
+        return round(self.size_px * self.path_texture_scale) if self.path_warp else 0
 
     @property
     def map_px(self) -> int:

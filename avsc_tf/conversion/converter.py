@@ -25,7 +25,14 @@ from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
-from avsc_tf.features.statistics import Statistics, flatten_keypoints, join_facial, split_facial
+from avsc_tf.features.statistics import (
+    Statistics,
+    flatten_keypoints,
+    join_facial,
+    split_facial,
+    unflatten_keypoints,
+)
+from avsc_tf.features.steadying import steadied
 from avsc_tf.media.clips import AUDIO_SUFFIXES, ClipSource, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
@@ -159,19 +166,35 @@ class Converter:
         return waveform * np.float32(min(1.0, PEAK_LIMIT / max(peak, 1e-9)))
 
     def paint(self, features: TargetFeatures) -> np.ndarray:
-        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB."""
+        """Frames of the target: uint8 [T, size_px, size_px, 3], RGB; of steadied keypoints, where settings say so."""
         if features.facial is None:
             raise ValueError("these networks have no face")
-        n_frames, per = len(features.facial), self.timebase.mel_per_video
+        facial = self.steady(features.facial)
+        n_frames, per = len(facial), self.timebase.mel_per_video
         mel = np.zeros((n_frames, per, self.config.acoustic.n_mels), np.float32)  # the visual baseline does not look
         if features.mel is not None:
             mel = features.mel.reshape(n_frames, per, -1)
         parts = []
         for start in range(0, n_frames, FRAMES_A_BATCH):
             batch = slice(start, start + FRAMES_A_BATCH)
-            images = self.generator({"mel": mel[batch], "facial": features.facial[batch]}, training=False)
+            images = self.generator({"mel": mel[batch], "facial": facial[batch]}, training=False)
             parts.append(np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8))
         return np.concatenate(parts)
+
+    def steady(self, facial: np.ndarray) -> np.ndarray:
+        """Standardised facial feature [T, n_facial] with its keypoints smoothed as `image.steady_head_seconds` and
+        `steady_face_seconds` say."""
+        image, fps = self.config.image, self.config.time.video_fps
+        if not image.steady_head_seconds and not image.steady_face_seconds:
+            return facial
+        n_values = 2 * self.config.face.n_keypoints
+        vgg, flat = facial[:, :-n_values], facial[:, -n_values:]
+        keypoints = unflatten_keypoints(self.statistics.restore("target", "keypoints", flat))
+        steady = steadied(
+            keypoints, head_frames=image.steady_head_seconds * fps, face_frames=image.steady_face_seconds * fps
+        )
+        flat = self.statistics.standardise("target", "keypoints", flatten_keypoints(steady))
+        return np.concatenate([vgg, flat], axis=1)
 
     def in_units(
         self, features: TargetFeatures, waveform: np.ndarray | None, frames: np.ndarray | None, vocoder: str

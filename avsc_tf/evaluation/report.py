@@ -64,9 +64,13 @@ FEATURE_COLUMNS = (
 )
 FRAME_COLUMNS = (
     Column("mouth_ssim", "mouth SSIM", 3, "↑"),
+    Column("mouth_ssim_aligned", "mouth SSIM, eyes aligned", 3, "↑"),
     Column("mouth_l1", "mouth L1, of 255", 2, "↓"),
     Column("frame_ssim", "frame SSIM", 3, "↑"),
     Column("frame_l1", "frame L1, of 255", 2, "↓"),
+    Column("texture_distance", "texture distance", 3, "↓"),
+    Column("edge_ratio", "edges / the film's", 2, "1"),
+    Column("flicker_ratio", "flicker / the film's", 2, "1"),
     Column("retracked_opening_r", "re-tracked opening r", 2, "↑"),
     Column("retracked_width_r", "re-tracked width r", 2, "↑"),
     Column("retracked_opening_sd_ratio", "re-tracked opening sd ratio", 2, "1"),

@@ -100,7 +100,7 @@ class TrivialAnswers:
         self._features, self._pictures = Ridge(), Ridge()
         for source, target in _aligned_frames(records, self.config, self.timebase):
             self._features.add(source, target)
-        self._mean_image = self._fit_pictures(records, progress)
+        self.mean_image = self._fit_pictures(records, progress)
 
     def _fit_pictures(self, records: Records, progress: bool) -> np.ndarray:
         total, n = np.zeros(1, np.float64), 0
@@ -119,7 +119,7 @@ class TrivialAnswers:
     def mean(self, clip: dict[str, Any]) -> Answer:
         zero_mel, zero_keypoints = np.zeros_like(clip["mel"]), np.zeros_like(clip["keypoints"])
         n_frames = len(clip["keypoints"])
-        frames = np.broadcast_to(self._mean_image, (n_frames, *self._mean_image.shape))
+        frames = np.broadcast_to(self.mean_image, (n_frames, *self.mean_image.shape))
         return Answer(*self._restored(zero_mel, zero_keypoints), frames)
 
     def band_match(self, clip: dict[str, Any]) -> Answer:
@@ -129,10 +129,14 @@ class TrivialAnswers:
     def ridge(self, clip: dict[str, Any]) -> Answer:
         predicted = self._features.predict(self._joined("source", clip["mel"], clip["keypoints"]))
         n_keypoints = 2 * self.config.face.n_keypoints
-        pixels = np.clip(np.rint(self._pictures.predict(predicted)), 0, 255).astype(np.uint8)
+        pixels = np.clip(np.rint(self.pictures(predicted)), 0, 255).astype(np.uint8)
         mel = predicted[:, :-n_keypoints].reshape(clip["mel"].shape)
-        frames = pixels.reshape(len(pixels), *self._mean_image.shape)
+        frames = pixels.reshape(len(pixels), *self.mean_image.shape)
         return Answer(*self._restored(mel, predicted[:, -n_keypoints:]), frames)
+
+    def pictures(self, features: np.ndarray) -> np.ndarray:
+        """Mel frames and keypoints of frames [T, values], standardised -> pixels [T, size * size * 3], unbounded."""
+        return self._pictures.predict(features)
 
     def _joined(self, speaker: str, mel: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
         tied = self._standardised(speaker, "mel", mel).reshape(len(keypoints), -1)

@@ -79,14 +79,16 @@ def crop_path(face_centres: np.ndarray, side: float, frame_size: tuple[int, int]
 def _smooth_enough(track: np.ndarray, max_error: float, fps: int) -> np.ndarray:
     """One coordinate [T], x or y: who walks across the picture does not make the crop bob."""
     for seconds in _SMOOTHING_SECONDS:
-        smooth = _smooth(track, seconds * fps)
+        smooth = smooth_track(track, seconds * fps)
         if np.abs(smooth - track).max() <= max_error:
             break
     return smooth
 
 
-def _smooth(track: np.ndarray, frames: float) -> np.ndarray:
-    """A movement of angular frequency w, a frame, is multiplied by 1 / (1 + (w * frames)^4)."""
+def smooth_track(track: np.ndarray, frames: float) -> np.ndarray:
+    """[T], smoother (Whittaker 1922): a movement of angular frequency w, a frame, is multiplied by
+    1 / (1 + (w * frames)^4); 0 frames change nothing.
+    """
     n = len(track)
     if n < 3:
         return track

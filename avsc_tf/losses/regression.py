@@ -54,7 +54,8 @@ class ConversionLoss:
 
         What is not given (by a network of one modality) is no part of the loss.
         """
-        parts = {name: ops.mean(self.parts[name](wanted[name], value)) for name, value in given.items()}
+        # `call`, because the losses of Keras divide themselves by the number of devices.
+        parts = {name: ops.mean(self.parts[name].call(wanted[name], value)) for name, value in given.items()}
         total = sum(self.weights[name] * value for name, value in parts.items())
         return {"loss": total, **{f"{name}_loss": value for name, value in parts.items()}}
 

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from avsc_tf.config import Config
+from avsc_tf.models.patch_discriminator import PatchDiscriminator
 
 
 @keras.saving.register_keras_serializable(package="avsc_tf")
@@ -46,12 +47,15 @@ class ImageDiscriminator(keras.Model):
         return cls(**config)
 
 
-def build_image_discriminator(config: Config) -> ImageDiscriminator:
-    """The discriminator that `config.image` describes."""
+def build_image_discriminator(config: Config) -> ImageDiscriminator | PatchDiscriminator:
+    """The discriminator that `config.image` describes: the paper's, or one of patches on several scales."""
     image = config.image
-    return ImageDiscriminator(
-        size_px=image.size_px,
-        channels=image.discriminator_channels,
-        kernel_size=image.discriminator_kernel,
-        name="image_discriminator",
-    )
+    settings: dict[str, Any] = {
+        "size_px": image.size_px,
+        "channels": image.discriminator_channels,
+        "kernel_size": image.discriminator_kernel,
+        "name": "image_discriminator",
+    }
+    if image.discriminator_scales:
+        return PatchDiscriminator(scales=image.discriminator_scales, **settings)
+    return ImageDiscriminator(**settings)

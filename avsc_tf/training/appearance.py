@@ -4,7 +4,8 @@ Random ReLU features of the keypoints (an extreme learning machine, Huang et al.
 the principal components of the target's frames. On the demo corpus this alone beats minutes of adversarial training:
 the network starts with a moving mouth and its convolutions refine it. Two uses, two settings:
 
-- `image.path_components`: the prediction is a fixed path beside the network, added to the convolutions' output;
+- `image.path_components`: the prediction is a fixed path beside the network, added to the convolutions' output; with
+  `image.path_warp` it is made in the mean face's shape (`appearance_warp`);
 - `image.closed_form_start`: the dense layers start as the same kind of prediction of the small grey frame, so that
   the one-channel map shows a moving face before the first step.
 """
@@ -21,27 +22,11 @@ from avsc_tf.config import Config
 from avsc_tf.datasets.faces import mouth_boxes
 from avsc_tf.models.image_generator import ImageGenerator
 from avsc_tf.records.reader import Records, decode_frames
+from avsc_tf.training.appearance_features import RandomFeatures
+from avsc_tf.training.appearance_warp import set_warped_path
 from avsc_tf.training.closed_form import RidgeSums
 
 MAX_BASIS_FRAMES = 1500  # frames the principal components are taken from, evenly spread
-
-
-@dataclass(frozen=True)
-class RandomFeatures:
-    """ReLU features of standardised inputs: random directions of unit gain, random thresholds."""
-
-    kernel: np.ndarray  # [n_in, units]
-    bias: np.ndarray  # [units]
-
-    @classmethod
-    def draw(cls, n_in: int, units: int, *, seed: int) -> RandomFeatures:
-        rng = np.random.default_rng(seed)
-        kernel = rng.standard_normal((n_in, units)) / np.sqrt(n_in)
-        return cls(kernel.astype(np.float32), rng.standard_normal(units).astype(np.float32))
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """[frames, n_in] -> [frames, units]."""
-        return np.maximum(x @ self.kernel + self.bias, 0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +56,9 @@ class PrincipalFrames:
 
 def start_in_closed_form(generator: ImageGenerator, config: Config, records: Records) -> None:
     """Fit and set what `image.path_components` and `image.closed_form_start` ask for; nothing where both are off."""
-    if config.image.path_components:
+    if config.image.path_warp:
+        set_warped_path(generator, config, records)
+    elif config.image.path_components:
         _set_path(generator, config, records)
     if config.image.closed_form_start:
         _set_dense_layers(generator, config, records)

@@ -20,9 +20,9 @@ Preview = Callable[[int, Any], None]  # (finished epochs, tf.summary writer)
 class ProgressBar:
     """One bar over all steps of all epochs; its time left is that of the whole training."""
 
-    def __init__(self, network: str, epochs: int, steps_per_epoch: int, steps_done: int) -> None:
+    def __init__(self, network: str, epochs: int, steps_per_epoch: int, steps_done: int, *, shown: bool = True) -> None:
         total = epochs * steps_per_epoch
-        self._bar = tqdm(total=total, initial=steps_done, desc=network, unit="step", mininterval=1.0)
+        self._bar = tqdm(total=total, initial=steps_done, desc=network, unit="step", mininterval=1.0, disable=not shown)
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
         self._validation = ""
@@ -41,7 +41,8 @@ class ProgressBar:
 
     def write(self, text: str) -> None:
         """Print a line without breaking the bar."""
-        self._bar.write(text)
+        if not self._bar.disable:
+            self._bar.write(text)
 
     def close(self) -> None:
         self._bar.close()

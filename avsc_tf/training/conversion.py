@@ -18,6 +18,7 @@ from avsc_tf.timebase import Timebase
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.closed_form import LinearPath, fit_linear_path
 from avsc_tf.training.conversion_model import BALANCES
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import CONVERSION_FLOAT32_LAYERS, for_training
 from avsc_tf.training.model import Supervised
@@ -30,25 +31,37 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def train_conversion(
-    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+    config: Config,
+    records: Records,
+    run: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[ConversionNet, History]:
     """Train the network of `config.conversion` into RUN/conversion.
 
     Args:
         init_from: weights of the same network to start from.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
+        devices: to train on; every process of them makes the same call.
 
     Returns:
         The trained network and its history (empty where it had been trained before).
     """
-    keep_statistics(records.folder, run)
+    devices.check(config.conversion, NETWORK)
+    if not dry_run:
+        devices.decide(lambda: keep_statistics(records.folder, run))
     keras.utils.set_random_seed(config.seed)
-    model = build_conversion_net(config)
-    if init_from is not None:
-        load_weights(model, init_from)
-    elif config.conversion.linear_path:
-        set_linear_path(model, linear_path_of(config, records))
     steps = batches_per_epoch(records, "train", config)
-    training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
+    with devices.building():
+        model = build_conversion_net(config)
+        if init_from is not None:
+            load_weights(model, init_from)
+        elif config.conversion.linear_path and not dry_run:
+            set_linear_path(model, linear_path_of(config, records))
+        training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
     history = fit(
         training,
         lambda epoch, step, share: windows(
@@ -62,6 +75,8 @@ def train_conversion(
         resume=resume,
         preview=mel_preview(training.network, next(records.pairs("test"))) if config.conversion.has_sound else None,
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
+        devices=devices,
     )
     model.set_weights(training.network.get_weights())
     return model, history

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from avsc_tf.losses.adversarial import discriminator_loss, generator_loss
+from avsc_tf.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from avsc_tf.losses.regression import weighted_l1
 from avsc_tf.training.model import Descent, Figures, TrainingModel
 
@@ -21,6 +21,7 @@ class ImageGan(TrainingModel):
         adversarial_weight: of the LSGAN term in the generator's loss; 0 leaves the discriminator untrained.
         l1_weight: of the L1 term (10 in the paper).
         mouth_l1_weight: what a pixel in the mouth's box counts in the L1, beyond the 1 of every pixel (ours).
+        feature_matching_weight: of the feature matching term; needs a discriminator that shows its features (ours).
     """
 
     monitored = "generator/l1"  # what the adversary says of held-out pictures means little
@@ -33,6 +34,7 @@ class ImageGan(TrainingModel):
         adversarial_weight: float = 1.0,
         l1_weight: float = 10.0,
         mouth_l1_weight: float = 0.0,
+        feature_matching_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -41,6 +43,7 @@ class ImageGan(TrainingModel):
         self.adversarial_weight = adversarial_weight
         self.l1_weight = l1_weight
         self.mouth_l1_weight = mouth_l1_weight
+        self.feature_matching_weight = feature_matching_weight
 
     def compile(
         self,
@@ -78,19 +81,27 @@ class ImageGan(TrainingModel):
         """Generate, score both, and take both losses."""
         features, images, mouth = data
         generated = self.generator(features, training=training)
-        real_scores = self.discriminator(images, training=training)
-        fake_scores = self.discriminator(generated, training=training)
-        return self.loss_terms(images, generated, mouth, real_scores, fake_scores)
+        real = self.discriminator(images, training=training)
+        fake = self.discriminator(generated, training=training)
+        return self.loss_terms(images, generated, mouth, real, fake)
 
-    def loss_terms(self, images: Any, generated: Any, mouth: Any, real_scores: Any, fake_scores: Any) -> Figures:
+    def loss_terms(self, images: Any, generated: Any, mouth: Any, real: Any, fake: Any) -> Figures:
+        """Losses of a batch, and of what the discriminator says of it: scores, or scores and features."""
+        real_scores, real_features = _judgement(real)
+        fake_scores, fake_features = _judgement(fake)
         adversarial = generator_loss(fake_scores)
         l1 = weighted_l1(images, generated, 1.0 + self.mouth_l1_weight * mouth)
-        return {
+        figures = {
             "generator/loss": self.adversarial_weight * adversarial + self.l1_weight * l1,
             "generator/adversarial": adversarial,
             "generator/l1": l1,
             "discriminator/loss": discriminator_loss(real_scores, fake_scores),
         }
+        if self.feature_matching_weight:
+            matching = feature_matching_loss(real_features, fake_features)
+            figures["generator/feature_matching"] = matching
+            figures["generator/loss"] += self.feature_matching_weight * matching
+        return figures
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -99,6 +110,7 @@ class ImageGan(TrainingModel):
             "adversarial_weight": self.adversarial_weight,
             "l1_weight": self.l1_weight,
             "mouth_l1_weight": self.mouth_l1_weight,
+            "feature_matching_weight": self.feature_matching_weight,
             "clip_norm": self.clip_norm,
             "name": self.name,
         }
@@ -118,3 +130,8 @@ class ImageGan(TrainingModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Both optimizers, built, so that loading fills their slots instead of warning and starting at step 0."""
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def _judgement(output: Any) -> tuple[Any, list[Any]]:
+    """Scores and features of a discriminator's output; the paper's gives scores alone."""
+    return (output["scores"], output["features"]) if isinstance(output, dict) else (output, [])

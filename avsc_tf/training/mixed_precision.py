@@ -17,8 +17,11 @@ CONVERSION_FLOAT32_LAYERS = (
     *("mel_out", "facial_out", "mel_sum", "facial_sum", "linear_map", "linear_vgg"),
     *("modality_dropout", "mel_present", "facial_present", "linear_map_mel_alone", "linear_map_facial_alone"),
 )
-GENERATOR_FLOAT32_LAYERS = ("image_linear", "image_sum", "image", "path_hidden", "path_codes", "path_picture")
-DISCRIMINATOR_FLOAT32_LAYERS = ("score",)
+GENERATOR_FLOAT32_LAYERS = (
+    *("image_linear", "image_inside", "image_sum", "image"),
+    *("path_hidden", "path_codes", "path_picture", "path_warp"),
+)
+DISCRIMINATOR_FLOAT32_LAYERS = ("score", *(f"scale_{s}_score" for s in range(1, 9)))
 
 Network = TypeVar("Network", bound=keras.Model)
 

@@ -65,7 +65,11 @@ class TrainingModel(keras.Model):
         raise TypeError(f"{type(self).__name__} must say what it minimises")
 
     def losses_of(self, data: Any, *, training: bool) -> Figures:
-        """All figures of a batch, those of `descents` among them, as float32 scalars."""
+        """All figures of a batch, those of `descents` among them, as float32 scalars.
+
+        Means over the part of the batch that this device has, not divided by the number of devices, as a called
+        `keras.losses.Loss` would be.
+        """
         raise TypeError(f"{type(self).__name__} must have losses")
 
     def build(self, input_shape: Any = None) -> None:

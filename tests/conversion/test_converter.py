@@ -52,7 +52,10 @@ class Tone:
 @pytest.fixture(scope="module")
 def config() -> Config:
     root = Path(__file__).resolve().parents[2]
-    return load_config(root / "configs" / "demo.yaml", ["image.size_px=16"])
+    return load_config(
+        root / "configs" / "demo.yaml",
+        ["image.size_px=16", "image.steady_head_seconds=0.0", "image.steady_face_seconds=0.0"],
+    )
 
 
 @pytest.fixture
@@ -155,6 +158,27 @@ def test_every_frame_is_painted_from_its_own_features(converter: Converter, rng)
     expected = np.rint((np.tanh(features.facial[:, N_VGG]) + 1) * 127.5)
     np.testing.assert_allclose(frames[:, 0, 0, 0], expected, atol=1)  # rounding at halves
     assert converter.generator.batches == [module.FRAMES_A_BATCH] * 2 + [3]
+
+
+def test_frames_are_painted_of_steady_keypoints(config: Config, statistics: Statistics, rng) -> None:
+    """The head's tremble is smoothed for the picture; mel, VGG-19 and the features that are kept stay as converted."""
+    image = replace(config.image, steady_head_seconds=0.2, steady_face_seconds=0.0)
+    converter = Converter(replace(config, image=image), statistics, Echo(), Echo(grey))
+    features = features_of(40, rng)
+    mean, std = statistics.get("target", "keypoints")
+    shape = rng.uniform(50, 200, (1, 70, 2)) + rng.normal(0, 1.5, (40, 1, 2))
+    features.facial[:, N_VGG:] = (shape.reshape(40, -1) - mean) / std
+    before = features.facial.copy()
+    steady = converter.steady(features.facial)
+    np.testing.assert_array_equal(features.facial, before)
+    np.testing.assert_array_equal(steady[:, :N_VGG], before[:, :N_VGG])
+
+    def jitter(facial):
+        return np.abs(np.diff(facial[:, N_VGG:], n=2, axis=0)).mean()
+
+    assert jitter(steady) < 0.1 * jitter(before)
+    expected = np.rint((np.tanh(steady[:, N_VGG]) + 1) * 127.5)
+    np.testing.assert_allclose(converter.paint(features)[:, 0, 0, 0], expected, atol=1)  # rounding at halves
 
 
 def test_bad_clips_are_reported_and_the_others_done(

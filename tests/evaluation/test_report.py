@@ -21,6 +21,7 @@ from avsc_tf.evaluation.plots import _loudest_stretch, read_history, telling_mom
 from avsc_tf.evaluation.report import Shown, write_report
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import Label, map_from_labels
+from avsc_tf.features.clip import encode_frames
 from avsc_tf.timebase import Timebase
 
 N_FRAMES, SIZE_PX, N_MELS = 21, 32, 80
@@ -45,7 +46,8 @@ def shown(rng: np.random.Generator, config: Config) -> Shown:
     time_map = map_from_labels(LABELS, LABELS, origin="phone times", name="x")
     clip = {"utterance": "sadness_00", "emotion": "sadness", "sentence": "umi e <b>", "keypoints": source.keypoints}
     path = np.stack([np.arange(N_FRAMES)] * 2, axis=1)
-    sentence = Sentence(clip, clip, path, time_map, target, Timebase.from_config(config.time))
+    film = {**clip, "keypoints": target.keypoints, "frames": encode_frames(target.frames, size_px=SIZE_PX)}
+    sentence = Sentence(clip, film, path, time_map, target, Timebase.from_config(config.time))
     return Shown(sentence, source, converted, target)
 
 
@@ -79,6 +81,8 @@ def test_target_beside_itself_is_perfect(figures: dict[str, Any]) -> None:
     perfect = figures["features"]["target_dtw"]
     assert perfect["mcd_db"]["mean"] == 0.0 and perfect["lip_error"]["mean"] == 0.0
     assert perfect["mouth_ssim"]["mean"] == 1.0 and perfect["frame_l1"]["mean"] == 0.0
+    assert perfect["mouth_ssim_aligned"]["mean"] == 1.0 and perfect["texture_distance"]["mean"] == 0.0
+    assert perfect["edge_ratio"]["mean"] == perfect["flicker_ratio"]["mean"] == 1.0
     assert perfect["opening_r"]["mean"] == 1.0 and perfect["width_sd_ratio"]["mean"] == 1.0
 
 

@@ -13,13 +13,14 @@ from avsc_tf.datasets.batches import WHOLE, Share
 from avsc_tf.losses.adversarial import discriminator_loss
 from avsc_tf.models.image_discriminator import ImageDiscriminator
 from avsc_tf.models.image_generator import ImageGenerator
+from avsc_tf.models.patch_discriminator import PatchDiscriminator
 from avsc_tf.training.gan import ImageGan
 from avsc_tf.training.loop import fit
 
 SIZE_PX = 16
 
 
-def make_gan(seed: int, *, rate: float = 1e-3, **weights: float) -> ImageGan:
+def make_gan(seed: int, *, rate: float = 1e-3, patches: bool = False, **weights: float) -> ImageGan:
     keras.utils.set_random_seed(seed)
     generator = ImageGenerator(
         mel_per_video=2,
@@ -34,7 +35,10 @@ def make_gan(seed: int, *, rate: float = 1e-3, **weights: float) -> ImageGan:
         batch_norm_momentum=0.9,
         feature_noise=0.1,
     )
-    gan = ImageGan(generator, ImageDiscriminator(size_px=SIZE_PX, channels=(4, 6)), **weights)
+    discriminator = ImageDiscriminator(size_px=SIZE_PX, channels=(4, 6))
+    if patches:
+        discriminator = PatchDiscriminator(size_px=SIZE_PX, channels=(4, 6), scales=2)
+    gan = ImageGan(generator, discriminator, **weights)
     gan.compile(
         generator_optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, 12)),
         discriminator_optimizer=keras.optimizers.Adam(rate),
@@ -119,6 +123,23 @@ def test_mouth_weight_counts_the_box():
     terms = make_gan(1, mouth_l1_weight=3.0).loss_terms(images, generated, mouth, scores, scores)
     assert float(terms["generator/l1"]) == 1 / 256
     assert float(terms["generator/loss"]) == pytest.approx(0.5 + 10 / 256, rel=1e-6)  # LSGAN + 10 x L1
+
+
+def test_feature_matching_adds_its_weight_and_moves_the_generator():
+    gan = make_gan(1, adversarial_weight=0.0, l1_weight=0.0, feature_matching_weight=2.0, patches=True, rate=5e-3)
+    batch = tf.nest.map_structure(tf.constant, batch_of(0))
+    figures = [gan.train_step(batch) for _ in range(25)]
+    matching = [float(f["generator/feature_matching"]) for f in figures]
+    assert float(figures[0]["generator/loss"]) == pytest.approx(2 * matching[0], rel=1e-6)
+    assert matching[-1] < 0.9 * matching[0]
+
+
+def test_patches_learn_to_tell():
+    gan = make_gan(1, rate=1e-2, patches=True)
+    batch = tf.nest.map_structure(tf.constant, batch_of(0))
+    losses = [float(gan.train_step(batch)["discriminator/loss"]) for _ in range(15)]
+    assert losses[-1] < losses[0]
+    assert float(gan.test_step(batch)["discriminator/loss"]) < losses[0]
 
 
 def test_no_adversarial_weight_leaves_the_discriminator_alone():
