@@ -63,9 +63,11 @@ def trained(config: Config, records: Records, run: Path) -> Convert:
     return convert
 
 
-def with_settings(config: Config, seed: int, **settings: object) -> Config:
+def with_settings(config: Config, seed: int, **settings: Any) -> Config:
     """Other settings of the conversion network, another seed, and no previews."""
-    return replace(config, seed=seed, conversion=replace(config.conversion, preview_epochs=0, **settings))
+    net = replace(config.conversion, preview_epochs=0, **settings)
+    image = replace(config.image, mel_input=config.image.mel_input and net.has_sound)
+    return replace(config, seed=seed, conversion=net, image=image)
 
 
 def measured(convert: Convert, sentences: Sequence[Sentence], records: Records) -> Rows:

@@ -209,6 +209,21 @@ def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path) -> None:
     assert all("never learned to do without it" in note for note in notes) is (not DROPOUT)
 
 
+def test_the_probe(demo: Path, tmp_path: Path) -> None:
+    folders = ("--bundle", demo / "run", "--records", demo / "records")
+    done = tool("probe", *folders, "--corpus", demo / "corpus", "--out", tmp_path / "probe")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()[1:4]] == [
+        "sound and picture",
+        "sound alone",
+        "picture alone",
+    ]
+    found = json.loads((tmp_path / "probe" / "probe.json").read_text())
+    assert found["about"]["sentences"] == len(EMOTIONS) and found["about"]["times"] == "phone times"
+    done = tool("probe", *folders, "--out", tmp_path / "other")  # no clips named: by the warping path
+    assert json.loads((tmp_path / "other" / "probe.json").read_text())["about"]["times"] == "DTW path"
+
+
 def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"older")

@@ -22,6 +22,7 @@ TINY = (
     "conversion.audio_up_channels=[6, 5, 4]",
     "conversion.facial_up_channels=[9]",
     "conversion.linear_path=false",
+    "conversion.modality_dropout=0",
     "image.size_px=16",
     "image.dense_units=[10]",
     "image.generator_channels=[3, 3, 3, 3, 3, 3, 3]",

@@ -149,7 +149,9 @@ def test_a_stream_alone_starts_at_its_own_ridge_answer(tiny_config, tiny_records
 
 @pytest.mark.parametrize(("modalities", "name"), [("audio", "mel"), ("visual", "facial")])
 def test_baseline_starts_at_its_ridge_answer(tiny_config, tiny_records, modalities, name):
-    config = replace(tiny_config, conversion=replace(tiny_config.conversion, modalities=modalities))
+    config = replace(
+        tiny_config, conversion=replace(tiny_config.conversion, modalities=modalities, modality_dropout=0.0)
+    )
     model = build_conversion_net(config)
     set_linear_path(model, linear_path_of(config, tiny_records))
     n_vgg, train = config.face.n_vgg, list(tiny_records.pairs("train"))
