@@ -44,6 +44,21 @@ def test_image_training_delivers_the_generator_alone(tiny_config, tiny_records, 
         np.testing.assert_array_equal(a, b)
 
 
+def test_without_an_epoch_the_closed_form_start_is_delivered(tiny_config, tiny_records, tmp_path):
+    image = replace(
+        tiny_config.image, path_components=4, path_units=32, path_warp=True, path_reference="one_take", epochs=0
+    )
+    config = replace(tiny_config, image=image)
+    generator, history = train_image(config, tiny_records, tmp_path)
+    assert history == []
+    assert np.abs(generator.get_layer("path_picture").get_weights()[0]).max() > 0
+    fresh = build_image_generator(config)
+    load_weights(fresh, weights_path(tmp_path, "image"))
+    for a, b in zip(generator.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert train_image(config, tiny_records, tmp_path)[1] == []
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_config_makes_one_conversion_step(path, rng):
     config = load_config(path)
