@@ -213,6 +213,7 @@ def choose_devices(n: int = 1, *, environment: Mapping[str, str] = os.environ) -
         print(f"no GPU found: {n} parts of the CPU, which are no faster than the whole")
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n)
+    os.environ.pop(TF_CONFIG, None)  # names this process alone, or is empty, and MirroredStrategy would read it
     kind = "GPU" if gpus else "CPU"
     return Devices(tf.distribute.MirroredStrategy([f"{kind}:{k}" for k in range(n)]))
 
