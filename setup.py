@@ -46,7 +46,8 @@ EVALUATION = [
 ]
 
 RAY = [
-    "ray>=2.44,<2.61",  # preparation on many machines; resolves together with the pins above
+    "ray[train]>=2.44,<2.61",  # preparation and training on many machines; resolves together with the pins above
+    "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
 ]
 
 BENCHMARKS = [

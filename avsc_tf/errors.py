@@ -34,6 +34,10 @@ class TrainingError(AvscError):
     """A training diverged, or cannot be made on these devices."""
 
 
+class DevicesLostError(TrainingError):
+    """The other processes of a training are gone: one of them ended, or the network between them did."""
+
+
 class BundleError(AvscError):
     """A run folder lacks a part that conversion needs."""
 

@@ -37,11 +37,11 @@ from avsc_tf.datasets.waveform import crop_inputs
 from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import Table, figure_entry
-from avsc_tf.evaluation.timeline import audible
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import PACKAGED_PITCH, Pitch, PitchEstimator
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.losses.waveform import ClassSurprise
+from avsc_tf.measures.spectrum import audible, log_mel_l1
 from avsc_tf.records.reader import Records, open_records
 from avsc_tf.runs import STATISTICS_NAME
 from avsc_tf.timebase import Timebase
@@ -185,7 +185,7 @@ def _figures(waveform: Floats, sentence: Asked, config: Config) -> dict[str, flo
         "predicted_mos": voice.predicted_mos(waveform, rate_hz),
         "pitch_cents": voice.pitch_error_cents(track, sentence.pitch),
         "voicing_error": voice.voicing_error(track, sentence.pitch),
-        "log_mel_l1": voice.log_mel_l1(mel[:n][heard[:n]], sentence.log_mel[:n][heard[:n]]),
+        "log_mel_l1": log_mel_l1(mel[:n][heard[:n]], sentence.log_mel[:n][heard[:n]]),
     }
 
 

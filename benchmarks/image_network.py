@@ -7,9 +7,9 @@ taken as their closed-form start leaves them, the others are trained into OUT/VA
 them stand the trivial answers: the mean image, and a ridge regression from a frame's mel and keypoints to its pixels.
 
 Figures, each with its 95 % interval over sentences; the reference is the target's own film, for converted features on
-the source's timeline. `aligned` ones are taken after the eyes are laid on each other, since no two takes share the head's
-movement. `edges` and `flicker` are shares of the film's own, `texture` is a distance (evaluation/face_quality.py), and
-`opening r` is re-tracked in the finished frames.
+the source's timeline. `aligned` ones are taken after the eyes are laid on each other, since no two takes share the
+head's movement. `edges` and `flicker` are shares of the film's own, `texture` is a distance
+(evaluation/face_quality.py), and `opening r` is re-tracked in the finished frames.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ import numpy as np
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
-from avsc_tf.conversion.converter import Converter, TargetFeatures
+from avsc_tf.conversion.converter import Converter
 from avsc_tf.evaluation import face, face_quality
 from avsc_tf.evaluation.figures import Table
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences
 from avsc_tf.evaluation.rows import TrivialAnswers
 from avsc_tf.features.face import LIPS, FaceTracker
 from avsc_tf.features.statistics import join_facial, unflatten_keypoints
+from avsc_tf.measures import picture
+from avsc_tf.measures.mouth import mouth_agreement
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.records.reader import Records, decode_frames, open_records
 from avsc_tf.training.appearance import start_in_closed_form
@@ -181,7 +183,7 @@ def _steadied(asked: list[Asked], config: Config, records: Records) -> list[Aske
     converter = Converter(config, records.statistics, conversion_net=None, generator=None)
     found = []
     for one in asked:
-        facial = converter.steady(TargetFeatures(one.mel, one.facial)).facial
+        facial = converter.steady(one.facial)
         found.append(dataclasses.replace(one, facial=facial, keypoints=_keypoints(facial, records)))
     return found
 
@@ -269,13 +271,13 @@ def _figures(frames: np.ndarray, one: Asked, config: Config, tracker: FaceTracke
     chosen = np.flatnonzero(one.spoken)[::FRAME_EVERY]
     laid = face_quality.eyes_laid_on(frames[chosen], own[chosen], wanted[chosen])
     lips = wanted[chosen][:, LIPS].mean(axis=1)
-    plain = face.frame_agreement(frames[chosen], one.reference[chosen], lips)
-    aligned = face.frame_agreement(laid, one.reference[chosen], lips)
+    plain = picture.frame_agreement(frames[chosen], one.reference[chosen], lips)
+    aligned = picture.frame_agreement(laid, one.reference[chosen], lips)
     again = face.retrack(frames, tracker, at_px=config.face.crop_px)
     seen = one.spoken & again.found
-    mouth = face.mouth_agreement(again.keypoints[seen], one.reference_keypoints[seen])
-    fed = face.mouth_agreement(one.keypoints[one.spoken], one.reference_keypoints[one.spoken])
-    kept = face.mouth_agreement(again.keypoints[seen], one.keypoints[seen])
+    mouth = mouth_agreement(again.keypoints[seen], one.reference_keypoints[seen])
+    fed = mouth_agreement(one.keypoints[one.spoken], one.reference_keypoints[one.spoken])
+    kept = mouth_agreement(again.keypoints[seen], one.keypoints[seen])
     return {
         "mouth SSIM": plain.mouth_ssim,
         "aligned": aligned.mouth_ssim,

@@ -254,8 +254,8 @@ def spoken_figures(model: Any, recordings: Sequence[Any], config: Config) -> dic
 
 def _heard(spoken: np.ndarray, natural: np.ndarray, mel: np.ndarray, config: Config) -> dict[str, float]:
     from avsc_tf.evaluation import voice
-    from avsc_tf.evaluation.timeline import audible
     from avsc_tf.features.acoustic import mel_spectrogram
+    from avsc_tf.measures.spectrum import audible, log_mel_l1
     from avsc_tf.timebase import Timebase
 
     timebase = Timebase.from_config(config.time)
@@ -267,7 +267,7 @@ def _heard(spoken: np.ndarray, natural: np.ndarray, mel: np.ndarray, config: Con
     return {
         "pitch_cents": voice.pitch_error_cents(*tracks),
         "voicing_error": voice.voicing_error(*tracks),
-        "log_mel_l1": voice.log_mel_l1(rendered[heard], mel[heard]),
+        "log_mel_l1": log_mel_l1(rendered[heard], mel[heard]),
     }
 
 

@@ -2,6 +2,7 @@
 
 python tools/convert.py clip.mp4 --bundle runs/demo/run --out converted.mp4
 python tools/convert.py clips/*.mp4 --bundle runs/demo/run --out converted --vocoder griffin-lim
+python tools/convert.py clip.mp4 --bundle runs/audio runs/visual --out baseline.mp4   (the paper's baseline)
 """
 
 from __future__ import annotations
@@ -13,39 +14,44 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avsc_tf.cli import EXIT_USER_ERROR, print_error, run_tool
-from avsc_tf.conversion.jobs import VOCODERS, plan_jobs
+from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video of the source speaker")
-    parser.add_argument("--bundle", required=True, type=Path, metavar="RUN", help="run folder of the three networks")
+    parser.add_argument(
+        "clips", nargs="+", type=Path, metavar="CLIP", help="of the source speaker: video, silent video or sound"
+    )
+    runs = {"type": Path, "nargs": "+", "metavar": "RUN", "help": "run folder, or those of both baselines"}
+    parser.add_argument("--bundle", required=True, **runs)
     parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.mp4 for one clip, else a folder")
     parser.add_argument(
         "--vocoder",
         nargs="+",
         choices=VOCODERS,
-        default=["wavenet"],
         help="wavenet (default) or griffin-lim, a quick preview; both: a folder each",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the WaveNet's samples and Griffin-Lim's phases")
     parser.add_argument("--keep-features", action="store_true", help="also write NAME.npz with what was predicted")
     args = parser.parse_args()
-    vocoders = [vocoder for vocoder in VOCODERS if vocoder in args.vocoder]
-    jobs = plan_jobs(args.clips, args.out, vocoders)
-
+    if len(args.bundle) > 2:
+        parser.error("--bundle takes one run folder, or two")
     from avsc_tf.conversion.converter import steps_of
-    from avsc_tf.serving.bundle import load_bundle
+    from avsc_tf.conversion.notes import notes_on
+    from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
-    converter = load_bundle(args.bundle, vocoders=vocoders)
+    modalities = modalities_of(*args.bundle)
+    vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
+    jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
+    converter = load_bundle(*args.bundle, vocoders=vocoders)
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:
         errors = converter.convert_jobs(jobs, seed=args.seed, keep_features=args.keep_features, advance=bar.update)
-    for clip in converter.unfamiliar:
-        print(f"note: {clip} shows somebody else than the source speaker; standardised by its own mean and deviation")
+    for note in notes_on(converter):
+        print(f"note: {note}")
     for error in errors.values():
         print_error(error)
     done = [output for job in jobs if job.clip not in errors for output in job.outputs.values()]
-    print(f"{len(done)} of {sum(len(job.outputs) for job in jobs)} videos written to {args.out}")
+    print(f"{len(done)} of {sum(len(job.outputs) for job in jobs)} files written to {args.out}")
     return EXIT_USER_ERROR if errors else 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.runs import NETWORKS
+from avsc_tf.workflow.training_job import TrainingJob
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -17,41 +18,51 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--records", type=Path, metavar="DIR", help="made by tools/prepare.py")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder; all networks share one")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
+    parser.add_argument("--dry-run", action="store_true", help="say shapes, steps, memory and time; write nothing")
     parser.add_argument("--init-from", type=Path, metavar="W", help="weights to start from")
     parser.add_argument("--pretrain", type=Path, nargs="+", metavar="DIR", help="wavenet: folders of speech instead")
     parser.add_argument("--skip-bad", action="store_true", help="--pretrain: leave out unreadable files, and name them")
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs of each machine, to train on together"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster: auto, HOST:PORT, local")
+    parser.add_argument("--workers", type=int, metavar="N", help="--ray: processes, one a machine")
     args = parser.parse_args(argv)
     if args.pretrain and args.network != "wavenet":
         parser.error("--pretrain is for the wavenet")
+    if args.dry_run and args.ray:
+        parser.error("--dry-run is of this machine: leave --ray out")
+    if args.pretrain and args.dry_run:
+        parser.error("--dry-run needs --records: --pretrain reads its recordings first")
     if args.records is None and not args.pretrain:
         parser.error("--records is missing: name the folder made by tools/prepare.py")
+    if bool(args.ray) != bool(args.workers):
+        parser.error("--ray ADDRESS and --workers N belong together")
+    if args.devices < 1 or (args.workers or 1) < 1:
+        parser.error("--devices and --workers must be at least 1")
     return args
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    config = config_from_args(args)
-    options = {"resume": args.resume, "init_from": args.init_from}
-    if args.pretrain:
-        from avsc_tf.conversion.sampler import WaveNetSampler
-        from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
+    job = TrainingJob(
+        network=args.network,
+        config=config_from_args(args),
+        run=args.out,
+        records=args.records,
+        resume=args.resume,
+        init_from=args.init_from,
+        pretrain=tuple(args.pretrain or ()),
+        skip_bad=args.skip_bad,
+        n_devices=args.devices,
+        dry_run=args.dry_run,
+    )
+    if args.ray:
+        from avsc_tf.workflow.ray_training import train_on_ray
 
-        options |= {"make_sampler": WaveNetSampler, "skip_bad": args.skip_bad}
-        pretrain_wavenet(config, args.pretrain, args.out, **options)
-        return 0
-    from avsc_tf.records.reader import open_records
-
-    records = open_records(args.records, config)
-    if args.network == "conversion":
-        from avsc_tf.training.conversion import train_conversion as train
-    elif args.network == "wavenet":
-        from avsc_tf.conversion.sampler import WaveNetSampler
-        from avsc_tf.training.wavenet import train_wavenet as train
-
-        options["make_sampler"] = WaveNetSampler
+        train_on_ray(job, address=args.ray, n_workers=args.workers)
     else:
-        from avsc_tf.training.image import train_image as train
-    train(config, records, args.out, **options)
+        job.do()
     return 0
 
 

@@ -67,6 +67,41 @@ def _conversion(config: Config) -> list[Rule]:
             net.window_seconds * time.video_fps == int(net.window_seconds * time.video_fps),
             "conversion.window_seconds must be whole video frames",
         ),
+        *_balance(config),
+    ]
+
+
+def _balance(config: Config) -> list[Rule]:
+    net = config.conversion
+    is_joint = net.modalities == "audio_visual"
+    return [
+        (0 <= net.modality_dropout <= 0.5, "conversion.modality_dropout must lie between 0 and 0.5"),
+        (
+            is_joint or net.modality_dropout == 0,
+            f"conversion.modality_dropout must be 0 where conversion.modalities is {net.modalities}",
+        ),
+        (
+            is_joint or net.loss_balance == "fixed",
+            f"conversion.loss_balance must be fixed where conversion.modalities is {net.modalities}",
+        ),
+        (net.loss_balance_rate > 0, "conversion.loss_balance_rate must be positive"),
+        (net.gradient_norm_asymmetry >= 0, "conversion.gradient_norm_asymmetry must not be negative"),
+        (
+            net.loss_balance == "fixed" or net.acoustic_loss_weight > 0,
+            "conversion.acoustic_loss_weight must be positive: the other balances start from it",
+        ),
+        (
+            net.has_picture or config.wavenet.facial_channels == 0,
+            "wavenet.facial_channels must be 0 where conversion.modalities is audio",
+        ),
+        (
+            net.has_sound or not config.image.mel_input,
+            "image.mel_input must be false where conversion.modalities is visual",
+        ),
+        (
+            net.has_sound or config.wavenet.train_features == "natural",
+            "wavenet.train_features must be natural where conversion.modalities is visual",
+        ),
     ]
 
 

@@ -126,6 +126,21 @@ class ConversionNetConfig(TrainingConfig):
     facial_loss: Literal["mean", "balanced"]
     window_seconds: float
     learning_rate: float
+    modalities: Literal["audio_visual", "audio", "visual"] = "audio_visual"  # one alone: the paper's baselines
+    modality_dropout: float = 0.0  # share of the training windows without sound, and as many without a face (ours)
+    loss_balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"  # both others move the weights (ours)
+    loss_balance_rate: float = 0.025  # Adam's, of the weights that move
+    gradient_norm_asymmetry: float = 1.5  # alpha of Chen et al. 2018: how much slow learners gain
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the network hears and speaks."""
+        return self.modalities != "visual"
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether the network sees and moves a face."""
+        return self.modalities != "audio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +212,7 @@ class ImageConfig(TrainingConfig):
     adam_beta_1: float
     generator_learning_rate: float
     discriminator_learning_rate: float
+    mel_input: bool = True  # False: pictures from the facial feature alone, the paper's visual baseline
     discriminator_scales: int = 0  # judge patches on so many scales (ours); 0: the paper's, one score an image
     feature_matching_weight: float = 0.0  # of the L1 between the discriminator's features, with patches (ours)
     path_warp: bool = False  # the path paints a texture in the mean face's shape, laid on each frame's keypoints (ours)

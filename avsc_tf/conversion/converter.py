@@ -3,11 +3,13 @@
 Features of the source clip are made by the code that prepared the records, standardised by the SOURCE's statistics,
 converted as a whole utterance (paper section 3.1), and restored by the TARGET's. The waveform comes from the WaveNet
 (section 3.2) or, as a preview, from Griffin-Lim; the frames from the image generator (section 3.3).
+
+A clip may lack its sound or its picture: the conversion network then sees zeros, the mean of what is missing, and
+still makes both. Networks of one modality (the baselines, section 4.4) make a sound alone or a silent film.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +19,14 @@ import numpy as np
 import soxr
 
 from avsc_tf.config import Config
+from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
 from avsc_tf.conversion.griffin_lim import griffin_lim
-from avsc_tf.conversion.jobs import VOCODERS, Job, Vocoder
+from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
+from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
 from avsc_tf.features.statistics import (
     Statistics,
-    StatisticsFitter,
     flatten_keypoints,
     join_facial,
     split_facial,
@@ -31,47 +34,15 @@ from avsc_tf.features.statistics import (
 )
 from avsc_tf.features.steadying import steadied
 from avsc_tf.media.clips import AUDIO_SUFFIXES, ClipSource, single_clip
-from avsc_tf.media.mux import write_video
+from avsc_tf.media.container import has_picture
+from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.timebase import Timebase
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little
 FRAMES_A_BATCH = 32
 CLIPS_A_BATCH = 16  # utterances held in memory and generated together
+SEPARATE = "separate"  # `Converter.modalities` of two networks side by side
 UNFAMILIAR_DEVIATIONS = 2.5  # RMS over keypoints: the demo speaker's own clips reach 1.0, other people start at 3.8
-
-
-@dataclass(frozen=True)
-class TargetFeatures:
-    """What the conversion network says of the target, standardised by the target's statistics."""
-
-    mel: np.ndarray  # [mel_per_video * T, n_mels]
-    facial: np.ndarray  # [T, n_vgg + 2 * n_keypoints]
-
-
-@dataclass(frozen=True)
-class ConvertedClip:
-    """A converted utterance in the units of the recordings."""
-
-    mel: np.ndarray  # [mel_per_video * T, n_mels], natural-log mel
-    keypoints: np.ndarray  # [T, n_keypoints, 2], pixels of the target's crop
-    vgg: np.ndarray  # [T, n_vgg]
-    waveform: np.ndarray  # float32 [samples at time.sample_rate_hz], within full scale
-    frames: np.ndarray  # uint8 [T, size_px, size_px, 3], RGB
-    vocoder: str
-
-    def save(self, path: Path) -> None:
-        """Write all arrays to an .npz (vgg as float16), whole or not at all."""
-        beside = path.with_name(f".{path.stem}.part.npz")
-        np.savez_compressed(
-            beside,
-            mel=self.mel,
-            keypoints=self.keypoints,
-            vgg=self.vgg.astype(np.float16),
-            waveform=self.waveform,
-            frames=self.frames,
-            vocoder=np.array(self.vocoder),
-        )
-        os.replace(beside, path)
 
 
 def steps_of(job: Job) -> int:
@@ -87,8 +58,9 @@ class Converter:
         config: settings of the networks.
         statistics: per-speaker mean and deviation of the records the networks were trained on.
         conversion_net: {"mel", "facial"} -> {"mel", "facial"}, whole utterances.
-        generator: {"mel" [B, 8, n_mels], "facial" [B, n_facial]} -> [B, size, size, 3] in [-1, 1].
+        generator: {"mel" [B, 8, n_mels], "facial" [B, n_facial]} -> [B, size, size, 3] in [-1, 1]; None without a face.
         sampler: WaveNet sampler, or None where only Griffin-Lim is wanted.
+        modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
     """
 
     config: Config
@@ -96,40 +68,69 @@ class Converter:
     conversion_net: Any
     generator: Any
     sampler: Any = None
+    modalities: str = ""
     timebase: Timebase = field(init=False)
     unfamiliar: list[Path] = field(init=False, default_factory=list)  # clips of somebody else, see `is_unfamiliar`
+    partial: dict[Path, str] = field(init=False, default_factory=dict)  # what clips lacked: "sound" or "picture"
     _extractor: ClipExtractor | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.timebase = Timebase.from_config(self.config.time)
+        self.modalities = self.modalities or self.config.conversion.modalities
 
-    def read(self, clip: Path) -> ClipFeatures:
+    @property
+    def has_voice(self) -> bool:
+        """Whether the networks make a voice."""
+        return self.modalities != "visual"
+
+    @property
+    def has_face(self) -> bool:
+        """Whether the networks make a face."""
+        return self.modalities != "audio"
+
+    def read(self, clip: Path) -> PartialClip:
         """Features of a source clip, made as `prepare` makes them.
 
         Raises:
-            MediaError: the clip cannot be read. FaceError: no face, or one that is lost for too long.
+            MediaError: the clip cannot be read, or lacks what the networks cannot do without.
+            FaceError: no face, or one that is lost for too long.
         """
         if self._extractor is None:
             self._extractor = ClipExtractor(self.config)
-        return self._extractor(_with_own_sound(clip))
+        source = read_clip(self._extractor, _with_own_sound(clip), sound=self.has_voice, picture=self.has_face)
+        missing = missing_of(source)
+        if self.modalities == SEPARATE and missing:
+            made = "voice" if missing == "sound" else "face"
+            raise MediaError(
+                f"{clip}: holds no {missing}, and these networks make the {made} from the {missing} alone. Name a clip "
+                "with both, or a bundle of one joint network."
+            )
+        return source
 
-    def convert_features(self, source: ClipFeatures) -> TargetFeatures:
-        """The conversion network over the whole utterance.
+    def convert_features(self, source: ClipFeatures | PartialClip) -> TargetFeatures:
+        """The conversion network over the whole utterance; zeros stand for a stream that is missing.
 
         Somebody else than the source speaker (`is_unfamiliar`) is standardised by the clip's own mean and deviation:
         by the source speaker's, every feature would lie far outside of what the networks know.
         """
-        facial = join_facial(source.vgg, source.keypoints)
         statistics = own_statistics(source) if self.is_unfamiliar(source) else self.statistics
-        inputs = {
-            "mel": statistics.standardise("source", "mel", source.mel)[np.newaxis],
-            "facial": statistics.standardise("source", "facial", facial)[np.newaxis],
-        }
-        outputs = self.conversion_net(inputs, training=False)
-        return TargetFeatures(np.asarray(outputs["mel"])[0], np.asarray(outputs["facial"])[0])
+        n_mel = self.timebase.mel_frames_in(source.n_frames)
+        mel = np.zeros((n_mel, self.config.acoustic.n_mels), np.float32)
+        facial = np.zeros((source.n_frames, self.config.face.n_facial), np.float32)
+        if source.mel is not None:
+            mel = statistics.standardise("source", "mel", source.mel)
+        if source.vgg is not None and source.keypoints is not None:
+            facial = statistics.standardise("source", "facial", join_facial(source.vgg, source.keypoints))
+        outputs = self.conversion_net({"mel": mel[np.newaxis], "facial": facial[np.newaxis]}, training=False)
+        return TargetFeatures(*(np.asarray(outputs[n])[0] if n in outputs else None for n in ("mel", "facial")))
 
-    def is_unfamiliar(self, source: ClipFeatures) -> bool:
-        """Whether the face is not the source speaker's, by its mean keypoints in the speaker's deviations."""
+    def is_unfamiliar(self, source: ClipFeatures | PartialClip) -> bool:
+        """Whether the face is not the source speaker's, by its mean keypoints in the speaker's deviations.
+
+        Without a face nobody is unfamiliar.
+        """
+        if source.keypoints is None:
+            return False
         mean, std = self.statistics.get("source", "keypoints")
         away = (flatten_keypoints(source.keypoints).mean(axis=0) - mean) / std
         return bool(np.sqrt(np.mean(away**2)) > UNFAMILIAR_DEVIATIONS)
@@ -140,15 +141,19 @@ class Converter:
         Returns:
             float32 [samples at time.sample_rate_hz] an utterance, peaks at most `PEAK_LIMIT`.
         """
+        spoken = [f.mel for f in features if f.mel is not None]
+        if len(spoken) < len(features):
+            raise ValueError("these networks have no voice")
         if vocoder == "griffin-lim":
-            mels = [self.statistics.restore("target", "mel", f.mel) for f in features]
+            mels = [self.statistics.restore("target", "mel", mel) for mel in spoken]
             waveforms = [griffin_lim(mel, self.config.acoustic, self.timebase, seed=seed) for mel in mels]
         else:
             if self.sampler is None:
                 raise ValueError("this converter was loaded without its WaveNet")
-            low = self.sampler.generate([f.mel for f in features], [f.facial for f in features], seed=seed)
+            low = self.sampler.generate(spoken, [f.facial for f in features], seed=seed)
             waveforms = [self._at_full_rate(waveform) for waveform in low]
-        return [self._of_length(waveform, len(f.facial)) for waveform, f in zip(waveforms, features, strict=True)]
+        lengths = [f.n_frames(self.timebase.mel_per_video) for f in features]
+        return [self._of_length(waveform, n) for waveform, n in zip(waveforms, lengths, strict=True)]
 
     def _at_full_rate(self, waveform: np.ndarray) -> np.ndarray:
         rates = self.config.wavenet.sample_rate_hz, self.config.time.sample_rate_hz
@@ -162,52 +167,65 @@ class Converter:
 
     def paint(self, features: TargetFeatures) -> np.ndarray:
         """Frames of the target: uint8 [T, size_px, size_px, 3], RGB; of steadied keypoints, where settings say so."""
-        features = self.steady(features)
-        n_frames, per = len(features.facial), self.timebase.mel_per_video
-        mel = features.mel.reshape(n_frames, per, -1)
+        if features.facial is None:
+            raise ValueError("these networks have no face")
+        facial = self.steady(features.facial)
+        n_frames, per = len(facial), self.timebase.mel_per_video
+        mel = np.zeros((n_frames, per, self.config.acoustic.n_mels), np.float32)  # the visual baseline does not look
+        if features.mel is not None:
+            mel = features.mel.reshape(n_frames, per, -1)
         parts = []
         for start in range(0, n_frames, FRAMES_A_BATCH):
             batch = slice(start, start + FRAMES_A_BATCH)
-            images = self.generator({"mel": mel[batch], "facial": features.facial[batch]}, training=False)
+            images = self.generator({"mel": mel[batch], "facial": facial[batch]}, training=False)
             parts.append(np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8))
         return np.concatenate(parts)
 
-    def steady(self, features: TargetFeatures) -> TargetFeatures:
-        """Features with the keypoints smoothed as `image.steady_head_seconds` and `steady_face_seconds` say."""
+    def steady(self, facial: np.ndarray) -> np.ndarray:
+        """Standardised facial feature [T, n_facial] with its keypoints smoothed as `image.steady_head_seconds` and
+        `steady_face_seconds` say."""
         image, fps = self.config.image, self.config.time.video_fps
         if not image.steady_head_seconds and not image.steady_face_seconds:
-            return features
+            return facial
         n_values = 2 * self.config.face.n_keypoints
-        vgg, flat = features.facial[:, :-n_values], features.facial[:, -n_values:]
+        vgg, flat = facial[:, :-n_values], facial[:, -n_values:]
         keypoints = unflatten_keypoints(self.statistics.restore("target", "keypoints", flat))
         steady = steadied(
             keypoints, head_frames=image.steady_head_seconds * fps, face_frames=image.steady_face_seconds * fps
         )
         flat = self.statistics.standardise("target", "keypoints", flatten_keypoints(steady))
-        return TargetFeatures(features.mel, np.concatenate([vgg, flat], axis=1))
+        return np.concatenate([vgg, flat], axis=1)
 
     def in_units(
-        self, features: TargetFeatures, waveform: np.ndarray, frames: np.ndarray, vocoder: str
+        self, features: TargetFeatures, waveform: np.ndarray | None, frames: np.ndarray | None, vocoder: str
     ) -> ConvertedClip:
         """Restore what is standardised by the target's statistics."""
-        facial = self.statistics.restore("target", "facial", features.facial)
-        vgg, keypoints = split_facial(facial, n_keypoints=self.config.face.n_keypoints)
-        mel = self.statistics.restore("target", "mel", features.mel)
+        vgg = keypoints = mel = None
+        if features.facial is not None:
+            facial = self.statistics.restore("target", "facial", features.facial)
+            vgg, keypoints = split_facial(facial, n_keypoints=self.config.face.n_keypoints)
+        if features.mel is not None:
+            mel = self.statistics.restore("target", "mel", features.mel)
         return ConvertedClip(mel, keypoints, vgg, waveform, frames, vocoder)
 
     def convert(self, clip: Path, output: Path, *, vocoder: Vocoder = "wavenet", seed: int = 0) -> ConvertedClip:
-        """Convert one clip and write its mp4 (H.264, AAC). Raises MediaError, FaceError."""
+        """Convert one clip and write its mp4 (H.264, AAC; without a face a WAV). Raises MediaError, FaceError."""
         features = self.convert_features(self.read(clip))
-        waveform = self.speak([features], vocoder=vocoder, seed=seed)[0]
-        converted = self.in_units(features, waveform, self.paint(features), vocoder)
+        waveform = self.speak([features], vocoder=vocoder, seed=seed)[0] if self.has_voice else None
+        frames = self.paint(features) if self.has_face else None
+        converted = self.in_units(features, waveform, frames, vocoder)
         self.write(converted, output)
         return converted
 
     def write(self, converted: ConvertedClip, output: Path) -> None:
-        """The mp4 of a converted clip, whole or not at all. Raises MediaError."""
+        """The mp4 of a converted clip, or the WAV of one without a face, whole or not at all. Raises MediaError."""
         time = self.config.time
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
+            if converted.frames is None:
+                assert converted.waveform is not None, "neither voice nor face"
+                write_sound(output, converted.waveform, sample_rate_hz=time.sample_rate_hz)
+                return
             write_video(
                 output,
                 converted.frames,
@@ -256,6 +274,8 @@ class Converter:
                 continue
             if self.is_unfamiliar(source):
                 self.unfamiliar.append(job.clip)
+            if self.modalities == "audio_visual" and (missing := missing_of(source)):
+                self.partial[job.clip] = missing
             advance(1)
             yield job, features
 
@@ -267,13 +287,15 @@ class Converter:
         errors: dict[Path, AvscError],
         advance: Callable[[int], object],
     ) -> None:
-        voices: dict[Vocoder, list[np.ndarray]] = {}
-        for vocoder in VOCODERS:
+        voices: dict[Vocoder, Sequence[np.ndarray | None]] = {}
+        for vocoder in (*VOCODERS, NO_VOICE):
             if any(vocoder in job.outputs for job, _ in good):
-                voices[vocoder] = self.speak([f for _, f in good], vocoder=vocoder, seed=seed)
+                targets = [f for _, f in good]
+                is_mute = vocoder == NO_VOICE
+                voices[vocoder] = [None] * len(good) if is_mute else self.speak(targets, vocoder=vocoder, seed=seed)
                 advance(len(good))
         for index, (job, target) in enumerate(good):
-            frames = self.paint(target)
+            frames = self.paint(target) if self.has_face else None
             try:
                 for vocoder, output in job.outputs.items():
                     converted = self.in_units(target, voices[vocoder][index], frames, vocoder)
@@ -285,14 +307,9 @@ class Converter:
             advance(1)
 
 
-def own_statistics(source: ClipFeatures) -> Statistics:
-    """Mean and deviation of one clip, in place of its speaker's."""
-    fitter = StatisticsFitter()
-    fitter.add("source", mel=source.mel, vgg=source.vgg, keypoints=source.keypoints)
-    return fitter.finish()
-
-
 def _with_own_sound(video: Path) -> ClipSource:
     """The clip, with NAME.wav or NAME.flac beside it as its sound, as in a clip folder."""
+    if not has_picture(video):
+        return single_clip(video)
     beside = [path for suffix in AUDIO_SUFFIXES if (path := video.with_suffix(suffix)).is_file()]
     return single_clip(video, beside[0] if beside else None)

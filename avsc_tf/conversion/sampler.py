@@ -42,7 +42,7 @@ class WaveNetSampler:
     def generate(
         self,
         mels: Sequence[Floats],
-        facials: Sequence[Floats] | None = None,
+        facials: Sequence[Floats | None] | None = None,
         *,
         seed: int = 0,
         temperature: float | None = None,

@@ -130,7 +130,8 @@ _BANK = _gabor_bank()
 
 
 def _one_texture_distance(image: np.ndarray, reference: np.ndarray) -> float:
-    a, b = image.astype(np.float32), reference.astype(np.float32)
+    a: np.ndarray = image.astype(np.float32)
+    b: np.ndarray = reference.astype(np.float32)
     found = []
     for scale in range(N_SCALES):
         if scale:

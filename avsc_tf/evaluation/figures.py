@@ -19,8 +19,10 @@ from avsc_tf.evaluation import face, face_quality, sync, voice
 from avsc_tf.evaluation.confidence import Estimate, estimate, ratio
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
-from avsc_tf.evaluation.timeline import audible
 from avsc_tf.features.acoustic import mel_spectrogram
+from avsc_tf.features.keypoints import LIPS, mouth_opening
+from avsc_tf.measures import mouth, picture, spectrum
+from avsc_tf.measures.spectrum import audible
 from avsc_tf.records.reader import decode_frames
 from avsc_tf.timebase import Timebase
 
@@ -70,16 +72,16 @@ def feature_figures(
     """
     reference, spoken_mel, spoken = sentence.reference, sentence.spoken_mel, sentence.spoken_pictures
     found = {
-        "mcd_db": voice.mel_cepstral_distortion_db(answer.mel[spoken_mel], reference.mel[spoken_mel]),
-        "log_mel_l1": voice.log_mel_l1(answer.mel[spoken_mel], reference.mel[spoken_mel]),
-        "lip_error": face.lip_error(answer.keypoints[spoken], reference.keypoints[spoken]),
-        **dataclasses.asdict(face.mouth_agreement(answer.keypoints[spoken], reference.keypoints[spoken])),
+        "mcd_db": spectrum.mel_cepstral_distortion_db(answer.mel[spoken_mel], reference.mel[spoken_mel]),
+        "log_mel_l1": spectrum.log_mel_l1(answer.mel[spoken_mel], reference.mel[spoken_mel]),
+        "lip_error": mouth.lip_error(answer.keypoints[spoken], reference.keypoints[spoken]),
+        **dataclasses.asdict(mouth.mouth_agreement(answer.keypoints[spoken], reference.keypoints[spoken])),
     }
     if answer.frames is not None and reference.frames is not None:
         chosen = np.flatnonzero(spoken)[::FRAME_EVERY]
         scale = reference.frames.shape[1] / config.face.crop_px
-        lips_px = reference.keypoints[chosen, face.LIPS].mean(axis=1) * scale
-        agreement = face.frame_agreement(answer.frames[chosen], reference.frames[chosen], lips_px)
+        lips_px = reference.keypoints[chosen, LIPS].mean(axis=1) * scale
+        agreement = picture.frame_agreement(answer.frames[chosen], reference.frames[chosen], lips_px)
         found |= dataclasses.asdict(agreement)
         found |= look_figures(answer, sentence, again, config)
     return found if again is None else found | retracked_figures(again, sentence)
@@ -98,9 +100,9 @@ def look_figures(answer: Answer, sentence: Sentence, again: face.Retracked | Non
     film, film_px = decode_frames(sentence.target["frames"]), sentence.target["keypoints"] * scale
     chosen = np.flatnonzero(sentence.spoken_pictures)[::FRAME_EVERY]
     laid = face_quality.eyes_laid_on(frames[chosen], own[chosen] * scale, reference.keypoints[chosen] * scale)
-    lips_px = reference.keypoints[chosen, face.LIPS].mean(axis=1) * scale
+    lips_px = reference.keypoints[chosen, LIPS].mean(axis=1) * scale
     return {
-        "mouth_ssim_aligned": face.frame_agreement(laid, reference.frames[chosen], lips_px).mouth_ssim,
+        "mouth_ssim_aligned": picture.frame_agreement(laid, reference.frames[chosen], lips_px).mouth_ssim,
         "texture_distance": face_quality.texture_distance(laid, reference.frames[chosen]),
         "edge_ratio": face_quality.edge_ratio(frames, own * scale, film, film_px),
         "flicker_ratio": face_quality.flicker_ratio(frames, own * scale, film, film_px),
@@ -110,7 +112,7 @@ def look_figures(answer: Answer, sentence: Sentence, again: face.Retracked | Non
 def retracked_figures(again: face.Retracked, sentence: Sentence) -> dict[str, float]:
     """The mouth as the tracker sees it in finished frames, beside the reference's; frames without a face left out."""
     seen = sentence.spoken_pictures & again.found
-    agreement = face.mouth_agreement(again.keypoints[seen], sentence.reference.keypoints[seen])
+    agreement = mouth.mouth_agreement(again.keypoints[seen], sentence.reference.keypoints[seen])
     return {
         "retracked_opening_r": agreement.opening_r,
         "retracked_width_r": agreement.width_r,
@@ -159,8 +161,8 @@ def waveform_figures(
     wanted = target_pitch.at(sentence.time_map(track.seconds))
     return {
         **pitch_figures(track, wanted, sentence.time_map.spoken(track.seconds)),
-        "mcd_db": voice.mel_cepstral_distortion_db(mel[:n][spoken], sentence.reference.mel[:n][spoken]),
-        "log_mel_l1": voice.log_mel_l1(mel[:n][spoken], sentence.reference.mel[:n][spoken]),
+        "mcd_db": spectrum.mel_cepstral_distortion_db(mel[:n][spoken], sentence.reference.mel[:n][spoken]),
+        "log_mel_l1": spectrum.log_mel_l1(mel[:n][spoken], sentence.reference.mel[:n][spoken]),
         "predicted_mos": voice.predicted_mos(waveform, config.time.sample_rate_hz),
     }
 
@@ -184,8 +186,8 @@ def copy_figures(
         "pitch_cents": voice.pitch_error_cents(spoken, true),
         "voicing_error": voice.voicing_error(spoken, true),
         "voicing_error_raw": voice.voicing_error(track, natural_pitch),
-        "mcd_db": voice.mel_cepstral_distortion_db(mel[heard], wanted[heard]),
-        "log_mel_l1": voice.log_mel_l1(mel[heard], wanted[heard]),
+        "mcd_db": spectrum.mel_cepstral_distortion_db(mel[heard], wanted[heard]),
+        "log_mel_l1": spectrum.log_mel_l1(mel[heard], wanted[heard]),
         "predicted_mos": voice.predicted_mos(waveform, rate_hz),
         "stoi": voice.intelligibility(waveform[:n_samples], natural[:n_samples], rate_hz),
     }
@@ -204,7 +206,7 @@ def between_figures(
 ) -> dict[str, float]:
     """Lags of a converted video's sound and lips after the source's own."""
     source_loud = sync.loudness(sentence.waveform("source"), timebase)
-    source_opening = face.mouth_opening(sentence.source["keypoints"])
+    source_opening = mouth_opening(sentence.source["keypoints"])
     return {
         "sound_lag_to_source": sync.lag_frames(source_loud, sync.loudness(waveform, timebase)),
         "lips_lag_to_source": sync.lag_frames(source_opening, _filled(opening)),

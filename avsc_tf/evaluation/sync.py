@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from avsc_tf.measures.mouth import correlation
 from avsc_tf.timebase import Timebase
 
 MAX_LAG_FRAMES = 6
@@ -32,11 +33,3 @@ def lag_frames(first: np.ndarray, second: np.ndarray, *, max_lag_frames: int = M
     """How many frames `second` comes after `first`: the lag of the strongest correlation, NaN where there is none."""
     found = lag_correlations(first, second, max_lag_frames=max_lag_frames)
     return float("nan") if np.isnan(found).all() else float(np.nanargmax(found) - max_lag_frames)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's r; NaN for fewer than three values or where one side does not vary."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if len(a) < 3 or np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])

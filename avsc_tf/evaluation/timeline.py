@@ -10,11 +10,11 @@ import numpy as np
 
 from avsc_tf.alignment.pairs import VIDEO_CENTRE, interpolate, smooth_warp
 from avsc_tf.errors import AlignmentError
+from avsc_tf.measures.spectrum import audible
 from avsc_tf.timebase import Timebase
 
 PAUSES = frozenset({"_", "sil", "sp", "pau", ""})
 ALIGN_UNITS_A_SECOND = 25_000  # GRID's .align files
-SPEECH_BELOW_PEAK = 5.0  # nepers (43 dB): where no labels are, speech is what comes so near to the loudest band
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,6 @@ def map_from_path(path: np.ndarray, source_mel: np.ndarray, *, smooth_frames: in
     ends = (loud[0], loud[-1] + 1) if len(loud) else (0, len(source_mel))
     speech_s = (ends[0] / timebase.mel_fps, ends[1] / timebase.mel_fps)
     return TimeMap(centres / timebase.video_fps, positions / timebase.video_fps, speech_s, "DTW path")
-
-
-def audible(log_mel: np.ndarray) -> np.ndarray:
-    """Frames whose loudest band comes within 43 dB of the clip's: bool [frames]."""
-    return log_mel.max(axis=1) > log_mel.max() - SPEECH_BELOW_PEAK
 
 
 def mel_seconds(n_video_frames: int, timebase: Timebase) -> np.ndarray:

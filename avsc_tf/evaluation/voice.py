@@ -1,4 +1,4 @@
-"""Measures of a voice: spectrum, pitch, voicing, predicted opinion."""
+"""Measures of a voice: pitch, voicing, predicted opinion. `measures.spectrum` has those of its spectrum."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from dataclasses import dataclass
 import librosa
 import numpy as np
 import soxr
-from scipy.fft import dct
-
-N_CEPSTRA = 24  # c1 to c24; c0 is loudness, which the distance leaves out
-DECIBEL = 10 / np.log(10) * np.sqrt(2)
 
 PITCH_RATE_HZ = 16_000
 PITCH_HOP_SECONDS = 0.01
@@ -24,31 +20,6 @@ STOI_RATE_HZ = 10_000  # the measure's own rate
 
 MOS_RATE_HZ = 16_000
 MOS_SECONDS = 9.01  # the window DNSMOS was trained on
-
-
-def mel_cepstrum(log_mel: np.ndarray) -> np.ndarray:
-    """c1 to c24 of a natural-log mel spectrogram, [frames, n_mels] -> [frames, 24].
-
-    Scaled so that log S(k) = c0 + sum c_n cos(pi n (k + 1/2) / n_mels).
-    """
-    return dct(np.asarray(log_mel, np.float64), norm="ortho", axis=1)[:, 1 : N_CEPSTRA + 1] / np.sqrt(
-        log_mel.shape[1] / 2
-    )
-
-
-def mel_cepstral_distortion_db(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Mean over frames of 10/ln 10 * sqrt(2 * sum (c_n - c'_n)^2), n = 1..24 (Kubichek 1993).
-
-    That is the root mean square difference of the two smoothed log spectra in decibels, loudness apart. The two are
-    compared frame by frame: bring them to one timeline, and keep speech only, before the call.
-    """
-    difference = mel_cepstrum(log_mel) - mel_cepstrum(reference)
-    return float((DECIBEL * np.sqrt((difference**2).sum(axis=1))).mean()) if len(difference) else float("nan")
-
-
-def log_mel_l1(log_mel: np.ndarray, reference: np.ndarray) -> float:
-    """Mean absolute difference of two natural-log mel spectrograms, in nepers."""
-    return float(np.abs(np.asarray(log_mel, np.float64) - reference).mean()) if len(log_mel) else float("nan")
 
 
 @dataclass(frozen=True)

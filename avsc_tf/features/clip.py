@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from avsc_tf.config import Config
+from avsc_tf.errors import MediaError
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip
 from avsc_tf.features.health import SoundHealth, sound_health
-from avsc_tf.media.audio import recorded_samples
+from avsc_tf.media.audio import read_audio, recorded_samples
 from avsc_tf.media.clips import ClipFrames, ClipSource, LoadedClip, load_clip, single_clip
 from avsc_tf.media.synchrony import Synchrony
+from avsc_tf.media.video import probe_video
 from avsc_tf.timebase import Timebase
 
 PNG_COMPRESSION = 1
@@ -91,6 +93,35 @@ class ClipExtractor:
         """
         return self._seen(self._read(single_clip(clip) if isinstance(clip, Path) else clip))
 
+    def picture(self, clip: ClipSource) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints [T, n_keypoints, 2] and VGG feature [T, n_vgg] of a picture whose sound does not count.
+
+        Raises:
+            MediaError, FaceError: as `__call__`.
+        """
+        fps = self._timebase.video_fps
+        n_frames = self._some(probe_video(clip.video).frames_at(fps), clip)
+        faces = self._faces(ClipFrames(clip.video, fps, n_frames), clip)
+        return faces.keypoints, self._appearance(faces.crops)
+
+    def sound(self, clip: ClipSource) -> tuple[np.ndarray, int]:
+        """Mel [T * mel_per_video, n_mels] of a sound whose picture does not count, and T: the nearest number of frames.
+
+        Raises:
+            MediaError: as `__call__`.
+        """
+        timebase = self._timebase
+        waveform = read_audio(clip.audio or clip.video, sample_rate_hz=timebase.sample_rate_hz)
+        n_frames = self._some(timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2), clip)
+        n_samples = timebase.samples_in(n_frames)
+        waveform = np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
+        return mel_spectrogram(waveform, self.config.acoustic, timebase), n_frames
+
+    def _some(self, n_frames: int, clip: ClipSource) -> int:
+        if n_frames <= 0:
+            raise MediaError(f"{clip.video}: is shorter than one frame of 1/{self._timebase.video_fps} s. Record more.")
+        return n_frames
+
     def one_ahead(self, clips: Iterable[ClipSource]) -> Iterator[Callable[[], ClipFeatures]]:
         """For each clip in turn a call that gives its features or raises as `__call__` does.
 
@@ -135,17 +166,20 @@ class ClipExtractor:
         )
 
     def _seen(self, reading: _Reading) -> ClipFeatures:
-        if self._vgg is None:
-            self._vgg = Vgg19Features(self.config.face, self.config.seed)
         return ClipFeatures(
             mel=reading.mel,
             keypoints=reading.faces.keypoints,
-            vgg=self._vgg(reading.faces.crops),
+            vgg=self._appearance(reading.faces.crops),
             frames=reading.frames,
             waveform=reading.waveform,
             crop=CropPath(reading.faces.crop_centres, reading.faces.crop_side, reading.faces.frame_size),
             measures=reading.measures,
         )
+
+    def _appearance(self, crops: np.ndarray) -> np.ndarray:
+        if self._vgg is None:
+            self._vgg = Vgg19Features(self.config.face, self.config.seed)
+        return self._vgg(crops)
 
     def _faces(self, frames: ClipFrames, clip: ClipSource) -> FaceClip:
         face = self.config.face

@@ -50,8 +50,12 @@ class ConversionLoss:
         self.weights = {"mel": config.conversion.acoustic_loss_weight, "facial": 1.0}
 
     def __call__(self, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """{"mel" [B, 8 T, n_mels], "facial" [B, T, n_facial]} twice -> "loss" and its parts, scalars."""
-        parts = {name: ops.mean(part(wanted[name], given[name])) for name, part in self.parts.items()}
+        """{"mel" [B, 8 T, n_mels], "facial" [B, T, n_facial]} twice -> "loss" and its parts, scalars.
+
+        What is not given (by a network of one modality) is no part of the loss.
+        """
+        # `call`, because the losses of Keras divide themselves by the number of devices.
+        parts = {name: ops.mean(self.parts[name].call(wanted[name], value)) for name, value in given.items()}
         total = sum(self.weights[name] * value for name, value in parts.items())
         return {"loss": total, **{f"{name}_loss": value for name, value in parts.items()}}
 

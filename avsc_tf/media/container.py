@@ -85,6 +85,12 @@ def has_sound(path: Path) -> bool:
         return bool(container.streams.audio)
 
 
+def has_picture(path: Path) -> bool:
+    """Whether the file holds a moving picture; the cover of a record is none."""
+    with open_container(path) as container:
+        return any(not _is_cover_picture(stream) for stream in container.streams.video)
+
+
 def _is_cover_picture(stream: Any) -> bool:
     return stream.type == "video" and bool(stream.disposition & stream.disposition.__class__.attached_pic)
 

@@ -1,4 +1,4 @@
-"""Arrays to mp4: H.264 and AAC for viewers, H.264 and ALAC (bit-exact sound) for corpus clips.
+"""Arrays to mp4: H.264 and AAC for viewers, H.264 and ALAC (bit-exact sound) for corpus clips; sound alone to WAV.
 
 Picture `i` is shown at exactly `i / fps` and sample `k` is heard at `k / sample_rate_hz`: all presentation times come
 from counts, and the priming samples of AAC are declared in the file, so that players skip them.
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from avsc_tf.errors import MediaError
@@ -33,7 +34,7 @@ COLOUR_TAGS = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_ran
 def write_video(
     path: Path | str,
     frames: Iterable[NDArray[np.uint8]],
-    waveform: NDArray[np.floating],
+    waveform: NDArray[np.floating] | None,
     *,
     fps: Fraction | float,
     sample_rate_hz: int,
@@ -47,14 +48,14 @@ def write_video(
 
     Args:
         frames: RGB pictures, uint8 [height, width, 3], all of one even size; read one at a time.
-        waveform: mono, float [samples], full scale is -1 to 1 (what lies outside is clipped).
+        waveform: mono, float [samples], full scale is -1 to 1 (what lies outside is clipped); None: a silent film.
         crf: quality of H.264, 0 (lossless) to 51; 16 is visually lossless.
 
     Raises:
         MediaError: no frames, frames of odd or changing size, a waveform that is not [samples] and finite.
     """
     path = Path(path)
-    samples = _checked_waveform(path, waveform)
+    samples = None if waveform is None else _checked_waveform(path, waveform)
     frame_rate = Fraction(fps).limit_denominator(100_000)
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +64,21 @@ def write_video(
             pictures = _checked_frames(path, frames)
             first = next(pictures)
             video = _video_stream(container, first.shape, frame_rate, crf, preset)
-            audio = _audio_stream(container, audio_codec, sample_rate_hz)
+            audio = None if samples is None else _audio_stream(container, audio_codec, sample_rate_hz)
             _encode(container, video, audio, first, pictures, samples)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_sound(path: Path | str, waveform: NDArray[np.floating], *, sample_rate_hz: int) -> None:
+    """Write mono sound as a WAV of 16 bit; PATH appears only when it is whole. `waveform` as in `write_video`."""
+    path = Path(path)
+    samples = _checked_waveform(path, waveform)
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        soundfile.write(part, samples, sample_rate_hz, subtype="PCM_16", format="WAV")
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -121,15 +135,18 @@ def _encode(
     audio: Any,
     first: NDArray[np.uint8],
     rest: Iterator[NDArray[np.uint8]],
-    samples: NDArray[np.float32],
+    samples: NDArray[np.float32] | None,
 ) -> None:
     """Interleave: after each picture the sound up to its end, then whatever sound is left."""
-    n_written, samples_per_frame = 0, Fraction(audio.rate) / video.average_rate
+    n_written = 0
     for number, picture in enumerate(_chain(first, rest)):
         container.mux(video.encode(_video_frame(picture, number, video.average_rate)))
-        due = int((number + 1) * samples_per_frame)
-        n_written = _encode_sound(container, audio, samples, n_written, due)
+        if samples is not None:
+            due = int((number + 1) * Fraction(audio.rate) / video.average_rate)
+            n_written = _encode_sound(container, audio, samples, n_written, due)
     container.mux(video.encode())
+    if samples is None:
+        return
     _encode_sound(container, audio, samples, n_written, len(samples))
     container.mux(audio.encode())
 

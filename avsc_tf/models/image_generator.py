@@ -30,6 +30,7 @@ class ImageGenerator(keras.Model):
             fixed random ReLU features of the keypoints -> principal components of the target's frames -> picture.
             `avsc_tf.training.appearance` fits it. The convolutions then start at zero and paint what it lacks, and
             the output is cut at -1 and 1 in place of the hyperbolic tangent.
+        mel_input: False leaves the mel out, though it may still be given (the visual baseline, section 4.4).
         path_texture_px: the path's picture is a texture of so many pixels a side in the speaker's mean shape, and is
             laid on the keypoints of the frame (`layers.warp.FaceWarp`; ours): an active appearance model (Cootes,
             Edwards, Taylor 2001). The convolutions' picture is added to the texture, inside the face only, before the
@@ -53,6 +54,7 @@ class ImageGenerator(keras.Model):
         feature_noise: float = 0.0,
         path_units: int = 0,
         path_components: int = 0,
+        mel_input: bool = True,
         path_texture_px: int = 0,
         crop_px: int = 0,
         **kwargs: Any,
@@ -60,7 +62,10 @@ class ImageGenerator(keras.Model):
         settings = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         mel = keras.Input((mel_per_video, n_mels), name="mel")
         facial = keras.Input((n_facial,), name="facial")
-        x = layers.Concatenate(name="features")([layers.Flatten(name="tied_mel")(mel), facial])
+        inputs = {"mel": mel, "facial": facial} if mel_input else {"facial": facial}
+        x = facial
+        if mel_input:
+            x = layers.Concatenate(name="features")([layers.Flatten(name="tied_mel")(mel), facial])
         if feature_noise:
             x = layers.GaussianNoise(feature_noise, name="feature_noise")(x)
         map_px = size_px // 2 ** sum(upsample)
@@ -86,8 +91,12 @@ class ImageGenerator(keras.Model):
             if path_texture_px:
                 x = FaceWarp(size_px, crop_px=crop_px, smoothing=WARP_SMOOTHING, name="path_warp")([x, keypoints])
         image = layers.Activation("hard_tanh" if path_components else "tanh", name="image")(x)
-        super().__init__(inputs={"mel": mel, "facial": facial}, outputs=image, **kwargs)
+        super().__init__(inputs=inputs, outputs=image, **kwargs)
         self.settings = settings
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        chosen = inputs if self.settings["mel_input"] else {"facial": inputs["facial"]}
+        return super().call(chosen, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**{k: list(v) if isinstance(v, tuple) else v for k, v in self.settings.items()}, "name": self.name}
@@ -114,6 +123,7 @@ def build_image_generator(config: Config) -> ImageGenerator:
         feature_noise=image.feature_noise,
         path_units=image.path_units,
         path_components=image.path_components,
+        mel_input=image.mel_input,
         path_texture_px=image.texture_px,
         crop_px=config.face.crop_px,
         name="image_generator",

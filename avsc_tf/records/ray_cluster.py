@@ -10,6 +10,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from avsc_tf.errors import AvscError, MediaError, RecordError
@@ -31,9 +32,16 @@ def on_ray(tasks: Sequence[ClipTask], *, address: str) -> Iterator[tuple[int, Ou
     Raises:
         RecordError: Ray is not installed, or no cluster answers.
     """
+    with connected(address) as ray:
+        yield from _outcomes(ray, tasks)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """The module `ray`, connected to a cluster within the block. Raises RecordError, as `on_ray` does."""
     ray = _connect(address)
     try:
-        yield from _outcomes(ray, tasks)
+        yield ray
     finally:
         ray.shutdown()
 

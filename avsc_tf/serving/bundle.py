@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avsc_tf.config import Config, load_saved_config
-from avsc_tf.conversion.converter import VOCODERS, Converter, Vocoder
+from avsc_tf.conversion.converter import SEPARATE, Converter
+from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Vocoder
 from avsc_tf.errors import BundleError, ConfigError, RecordError
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.runs import config_path, statistics_path, weights_path
@@ -17,9 +20,44 @@ from avsc_tf.runs import config_path, statistics_path, weights_path
 FEATURE_SECTIONS = ("time", "acoustic", "face", "alignment", "split")  # what the shared statistics depend on
 
 
-def networks_for(vocoders: Sequence[Vocoder]) -> tuple[str, ...]:
-    """The networks a conversion needs; Griffin-Lim does without the WaveNet."""
-    return ("conversion", "wavenet", "image") if "wavenet" in vocoders else ("conversion", "image")
+def networks_for(vocoders: Sequence[Vocoder], modalities: str = "audio_visual") -> tuple[str, ...]:
+    """The networks a conversion needs; Griffin-Lim does without the WaveNet, sound alone without the image network."""
+    voice = ("wavenet",) if "wavenet" in vocoders and modalities != "visual" else ()
+    return ("conversion", *voice, *(("image",) if modalities != "audio" else ()))
+
+
+def modalities_of(run: Path, second: Path | None = None) -> str:
+    """What the conversion network of a run takes and makes (`conversion.modalities`); `SEPARATE` of two runs.
+
+    Raises:
+        BundleError: no trained conversion network, or two that are not the paper's two baselines.
+    """
+    first = _conversion_config(run).conversion.modalities
+    if second is None:
+        return first
+    other = _conversion_config(second).conversion.modalities
+    if {first, other} != {"audio", "visual"}:
+        raise BundleError(
+            f"{run} and {second}: convert {first} and {other}. Two run folders go together only where one was trained "
+            "with conversion.modalities audio and the other with visual; name a joint one alone."
+        )
+    return SEPARATE
+
+
+def vocoders_of(modalities: str, asked: Sequence[Vocoder] | None, run: Path) -> list[Vocoder]:
+    """The voices to be made: those asked for, the WaveNet by default, none where the networks only see.
+
+    Raises:
+        BundleError: a voice is asked for that the networks do not have.
+    """
+    if modalities == "visual":
+        if asked:
+            raise BundleError(
+                f"{run}: has no voice (conversion.modalities: visual). Leave --vocoder out, or name the run folder of "
+                "the audio baseline, too."
+            )
+        return [NO_VOICE]
+    return [vocoder for vocoder in VOCODERS if vocoder in (asked or ["wavenet"])]
 
 
 def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config:
@@ -28,14 +66,10 @@ def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config
     Raises:
         BundleError: a part is missing, or two networks were trained on different features.
     """
-    if not run.is_dir():
-        raise BundleError(f"{run}: no such run folder. Train one with {_command(run, 'conversion')}.")
-    networks = networks_for(vocoders)
+    modalities = _conversion_config(run).conversion.modalities
+    networks = networks_for(vocoders, modalities)
     for network in networks:
-        for part in (config_path(run, network), weights_path(run, network)):
-            if not part.is_file():
-                unless = " (or take --vocoder griffin-lim)" if network == "wavenet" else ""
-                raise BundleError(f"{part}: missing from the bundle. Make it with {_command(run, network)}{unless}.")
+        _check_parts(run, network)
     if not statistics_path(run).is_file():
         raise BundleError(
             f"{statistics_path(run)}: missing from the bundle. Make it with {_command(run, 'conversion')}."
@@ -43,25 +77,67 @@ def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config
     configs = {network: _read_config(run, network) for network in networks}
     for network in networks[1:]:
         _check_same_features(run, configs["conversion"], network, configs[network])
+    _check_baseline(run, modalities, configs)
     return dataclasses.replace(configs["conversion"], **{n: getattr(configs[n], n) for n in networks})
 
 
-def load_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Converter:
-    """Load the networks of a run.
+def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Converter:
+    """Load the networks of a run, or of the paper's two baselines (section 4.4), each of one modality.
 
     Args:
+        second: the other baseline's run folder.
         vocoders: those that will be asked for; without "wavenet" its network is neither needed nor loaded.
 
     Raises:
         BundleError: a part is missing, damaged, or does not fit the others.
     """
     run = Path(run)
+    if second is None:
+        return _load_one(run, vocoders)
+    modalities = modalities_of(run, second)
+    runs = (run, second) if _conversion_config(run).conversion.modalities == "audio" else (second, run)
+    audio, visual = (_load_one(one, vocoders) for one in runs)
+    if statistics_path(runs[0]).read_bytes() != statistics_path(runs[1]).read_bytes():
+        raise BundleError(f"{run} and {second}: were trained on different records. Train both on one records folder.")
+
+    def convert(inputs: Any, training: bool = False) -> dict[str, Any]:
+        return {**audio.conversion_net(inputs, training=training), **visual.conversion_net(inputs, training=training)}
+
+    config = dataclasses.replace(audio.config, image=visual.config.image)
+    return Converter(config, audio.statistics, convert, visual.generator, audio.sampler, modalities)
+
+
+def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """The joint conversion network of a run alone, and its settings: standardised mel and facial in and out.
+
+    Raises:
+        BundleError: it is missing, damaged, or takes one modality only.
+    """
+    config = _conversion_config(run)
+    if config.conversion.modalities != "audio_visual":
+        raise BundleError(
+            f"{config_path(run, 'conversion')}: conversion.modalities is {config.conversion.modalities}; there is but "
+            "one stream. Name the run folder of a joint network."
+        )
+    from avsc_tf.models.conversion_net import build_conversion_net
+
+    model = _load(run, "conversion", build_conversion_net(config))
+
+    def convert(mel: np.ndarray, facial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = model({"mel": mel[np.newaxis], "facial": facial[np.newaxis]}, training=False)
+        return np.asarray(outputs["mel"])[0], np.asarray(outputs["facial"])[0]
+
+    return config, convert
+
+
+def _load_one(run: Path, vocoders: Sequence[Vocoder]) -> Converter:
     config = check_bundle(run, vocoders=vocoders)
+    networks = networks_for(vocoders, config.conversion.modalities)
     from avsc_tf.models.conversion_net import build_conversion_net
     from avsc_tf.models.image_generator import build_image_generator
 
     sampler = None
-    if "wavenet" in vocoders:
+    if "wavenet" in networks:
         from avsc_tf.conversion.sampler import WaveNetSampler
         from avsc_tf.models.wavenet import build_wavenet
 
@@ -70,9 +146,37 @@ def load_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Convert
         config=config,
         statistics=_load_statistics(run),
         conversion_net=_load(run, "conversion", build_conversion_net(config)),
-        generator=_load(run, "image", build_image_generator(config)),
+        generator=_load(run, "image", build_image_generator(config)) if "image" in networks else None,
         sampler=sampler,
     )
+
+
+def _conversion_config(run: Path) -> Config:
+    if not Path(run).is_dir():
+        raise BundleError(f"{run}: no such run folder. Train one with {_command(run, 'conversion')}.")
+    _check_parts(run, "conversion")
+    return _read_config(run, "conversion")
+
+
+def _check_parts(run: Path, network: str) -> None:
+    for part in (config_path(run, network), weights_path(run, network)):
+        if not part.is_file():
+            unless = " (or take --vocoder griffin-lim)" if network == "wavenet" else ""
+            raise BundleError(f"{part}: missing from the bundle. Make it with {_command(run, network)}{unless}.")
+
+
+def _check_baseline(run: Path, modalities: str, configs: Mapping[str, Config]) -> None:
+    """Voice and face must not wait for features that the conversion network does not make."""
+    if modalities == "audio" and "wavenet" in configs and configs["wavenet"].wavenet.facial_channels:
+        raise BundleError(
+            f"{config_path(run, 'wavenet')}: wavenet.facial_channels is {configs['wavenet'].wavenet.facial_channels}, "
+            f"but the run converts sound alone. Train it with 0: {_command(run, 'wavenet')}."
+        )
+    if modalities == "visual" and configs["image"].image.mel_input:
+        raise BundleError(
+            f"{config_path(run, 'image')}: image.mel_input is true, but the run converts the face alone. Train it "
+            f"with false: {_command(run, 'image')}."
+        )
 
 
 def _command(run: Path, network: str) -> str:

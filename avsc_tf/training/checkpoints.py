@@ -59,7 +59,7 @@ class Progress:
 def save_checkpoint(folder: Path, model: TrainingModel, progress: Progress, *, steps_per_epoch: int) -> Path:
     """Write the state; the newest `KEPT` files stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {name: np.asarray(variable.value) for name, variable in _variables(model).items()}
+    arrays = {name: np.asarray(variable.value) for name, variable in state_variables(model).items()}
     buffer = io.BytesIO()
     np.savez(buffer, progress=json.dumps(dataclasses.asdict(progress)), **arrays)
     path = folder / f"step-{progress.steps_before(steps_per_epoch):09d}.npz"
@@ -81,7 +81,7 @@ def restore_checkpoint(path: Path, model: TrainingModel) -> Progress:
     Raises:
         ConfigError: the file belongs to another network.
     """
-    variables = _variables(model)
+    variables = state_variables(model)
     with np.load(path) as stored:
         names = set(stored.files) - {"progress"}
         fits = names == set(variables) and all(stored[name].shape == tuple(variables[name].shape) for name in names)
@@ -139,7 +139,7 @@ class _without_optimizer:  # noqa: N801 - a context manager, used like a functio
         self.model.optimizer = self.optimizer
 
 
-def _variables(model: TrainingModel) -> dict[str, Any]:
+def state_variables(model: TrainingModel) -> dict[str, Any]:
     """Every variable of the model (seed states included) and of its optimizers, by a stable name."""
     named = {f"model/{i:04d}": v for i, v in enumerate(model.variables)}
     for k, optimizer in enumerate(model.optimizers):

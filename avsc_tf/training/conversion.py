@@ -12,16 +12,18 @@ import tensorflow as tf
 from avsc_tf.config import Config
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
 from avsc_tf.losses.regression import ConversionLoss
-from avsc_tf.models.conversion_net import ConversionNet, build_conversion_net
+from avsc_tf.models.conversion_net import ConversionNet, alone_map, build_conversion_net
 from avsc_tf.records.reader import Records
 from avsc_tf.timebase import Timebase
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.closed_form import LinearPath, fit_linear_path
+from avsc_tf.training.conversion_model import BALANCES
+from avsc_tf.training.conversion_previews import Vocode, conversion_preview
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import CONVERSION_FLOAT32_LAYERS, for_training
 from avsc_tf.training.model import Supervised
 from avsc_tf.training.optimizers import adam
-from avsc_tf.training.previews import mel_preview
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "conversion"
@@ -29,25 +31,39 @@ CHECKPOINT_SECONDS = 10.0
 
 
 def train_conversion(
-    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+    config: Config,
+    records: Records,
+    run: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    vocode: Vocode | None = None,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[ConversionNet, History]:
     """Train the network of `config.conversion` into RUN/conversion.
 
     Args:
         init_from: weights of the same network to start from.
+        vocode: natural-log mel -> waveform, to hear a held-out sentence in TensorBoard.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
+        devices: to train on; every process of them makes the same call.
 
     Returns:
         The trained network and its history (empty where it had been trained before).
     """
-    keep_statistics(records.folder, run)
+    devices.check(config.conversion, NETWORK)
+    if not dry_run:
+        devices.decide(lambda: keep_statistics(records.folder, run))
     keras.utils.set_random_seed(config.seed)
-    model = build_conversion_net(config)
-    if init_from is not None:
-        load_weights(model, init_from)
-    elif config.conversion.linear_path:
-        set_linear_path(model, linear_path_of(config, records))
     steps = batches_per_epoch(records, "train", config)
-    training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
+    with devices.building():
+        model = build_conversion_net(config)
+        if init_from is not None:
+            load_weights(model, init_from)
+        elif config.conversion.linear_path and not dry_run:
+            set_linear_path(model, linear_path_of(config, records))
+        training = conversion_training(model, config, total_steps=steps * config.conversion.epochs)
     history = fit(
         training,
         lambda epoch, step, share: windows(
@@ -57,10 +73,12 @@ def train_conversion(
         network=NETWORK,
         config=config,
         steps_per_epoch=steps,
-        validation_data=whole_utterances(records, "test"),
+        validation_data=whole_utterances(records, "test") if records.n_pairs("test") else None,
         resume=resume,
-        preview=mel_preview(training.network, next(records.pairs("test"))),
+        preview=conversion_preview(training.network, records, vocode),
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
+        devices=devices,
     )
     model.set_weights(training.network.get_weights())
     return model, history
@@ -70,7 +88,12 @@ def conversion_training(model: ConversionNet, config: Config, *, total_steps: in
     """The network with its losses and Adam, computing as `conversion.compute_dtype` says."""
     net = config.conversion
     trained = for_training(model, net.compute_dtype, lambda: build_conversion_net(config), CONVERSION_FLOAT32_LAYERS)
-    training = Supervised(trained, ConversionLoss(config), clip_norm=net.clip_norm, name="conversion_training")
+    common: dict[str, Any] = {"clip_norm": net.clip_norm, "name": "conversion_training"}
+    training = (
+        Supervised(trained, ConversionLoss(config), **common)
+        if net.loss_balance == "fixed"
+        else BALANCES[net.loss_balance](trained, config, **common)
+    )
     training.compile(adam(net, net.learning_rate, total_steps=total_steps))
     return training
 
@@ -87,13 +110,18 @@ def linear_path_of(config: Config, records: Records) -> LinearPath:
         penalty=net.linear_path_ridge,
         rank=net.linear_path_rank,
         seed=config.seed,
+        modalities=net.modalities,
+        alone=net.modality_dropout > 0,
     )
 
 
 def set_linear_path(model: ConversionNet, path: LinearPath) -> None:
     """Write the ridge regression into the network, whose own outputs are zero until the first step."""
     model.get_layer("linear_map").set_weights([path.map_kernel, path.map_bias])
-    model.get_layer("linear_vgg").set_weights([path.vgg_kernel, path.vgg_bias])
+    if path.vgg_kernel.size:
+        model.get_layer("linear_vgg").set_weights([path.vgg_kernel, path.vgg_bias])
+    for name, weights in path.alone.items():
+        model.get_layer(alone_map(name)).set_weights(weights)
 
 
 def whole_utterances(records: Records, split: str) -> tf.data.Dataset:

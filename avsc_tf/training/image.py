@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.datasets.faces import batches_per_epoch, frames
 from avsc_tf.errors import RecordError
 from avsc_tf.models.image_discriminator import build_image_discriminator
@@ -16,46 +14,54 @@ from avsc_tf.models.image_generator import ImageGenerator, build_image_generator
 from avsc_tf.records.reader import Records
 from avsc_tf.training.appearance import start_in_closed_form
 from avsc_tf.training.checkpoints import load_weights
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.gan import ImageGan
+from avsc_tf.training.image_previews import image_preview
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import DISCRIMINATOR_FLOAT32_LAYERS, GENERATOR_FLOAT32_LAYERS, for_training
 from avsc_tf.training.optimizers import adam
-from avsc_tf.training.previews import face_preview
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "image"
 CHECKPOINT_SECONDS = 20.0
-PREVIEW_FACES = 6
 
 
 def train_image(
-    config: Config, records: Records, run: Path, *, resume: bool = False, init_from: Path | None = None
+    config: Config,
+    records: Records,
+    run: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[ImageGenerator, History]:
     """Train generator and discriminator of `config.image` into RUN/image; the generator is what is kept.
 
     Args:
         init_from: generator weights to start from.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
+        devices: to train on; every process of them makes the same call.
 
     Returns:
         The trained generator and its history (empty where it had been trained before).
     """
-    keep_statistics(records.folder, run)
+    devices.check(config.image, NETWORK)
+    if not dry_run:
+        devices.decide(lambda: keep_statistics(records.folder, run))
     keras.utils.set_random_seed(config.seed)
-    generator = build_image_generator(config)
-    if init_from is not None:
-        load_weights(generator, init_from)
-    else:
-        start_in_closed_form(generator, config, records)
     steps = batches_per_epoch(records, "train", config)
-    gan = build_gan(config, generator, total_steps=steps * config.image.epochs)
+    with devices.building():
+        generator = build_image_generator(config)
+        if init_from is not None:
+            load_weights(generator, init_from)
+        elif not dry_run:
+            start_in_closed_form(generator, config, records)
+        gan = build_gan(config, generator, total_steps=steps * config.image.epochs)
     try:
         held_out = frames(records, "test", config, epoch=0, seed=config.seed)
     except RecordError:  # fewer held-out frames than a batch: train without scores
         held_out = None
-    shown = frames(records, "train", config, epoch=0, seed=config.seed) if held_out is None else held_out
-    with named_read_errors():
-        inputs, images, _ = next(iter(shown))
-    few = {name: value[:PREVIEW_FACES].numpy() for name, value in inputs.items()}
     history = fit(
         gan,
         lambda epoch, step, share: frames(
@@ -67,8 +73,10 @@ def train_image(
         steps_per_epoch=steps,
         validation_data=held_out,
         resume=resume,
-        preview=face_preview(gan.network, few, np.asarray(images)[:PREVIEW_FACES]),
+        preview=image_preview(gan.network, records, config),
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
+        devices=devices,
     )
     generator.set_weights(gan.network.get_weights())
     return generator, history

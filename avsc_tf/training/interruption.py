@@ -31,11 +31,6 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def raise_if_asked(self) -> None:
-        """Raises KeyboardInterrupt where a signal came."""
-        if self.asked:
-            raise KeyboardInterrupt
-
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,17 @@ from avsc_tf.training.checkpoints import (
     restore_checkpoint,
     save_checkpoint,
     save_weights,
+    state_variables,
 )
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.divergence import are_finite, check_figures
+from avsc_tf.training.dry_run import plan_training
+from avsc_tf.training.dry_run_text import plan_text
 from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
 from avsc_tf.training.interruption import Interruption
 from avsc_tf.training.model import TrainingModel
 from avsc_tf.training.run_folder import Claim, claim_folder
-from avsc_tf.training.steps import Execution
+from avsc_tf.training.steps import Execution, execution_on
 
 History = list[dict[str, float]]
 MakeDataset = Callable[[int, int, Share], tf.data.Dataset]  # (epoch, first batch, share of each batch)
@@ -55,6 +59,8 @@ def fit(
     resume: bool = False,
     preview: Preview | None = None,
     checkpoint_seconds: float = 0.0,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> History:
     """Train a compiled `model` as the settings of `network` say and write RUN/<network>/.
 
@@ -66,6 +72,8 @@ def fit(
         resume: go on from the last checkpoint, where there is one.
         preview: called every `preview_epochs` epochs as `preview(finished_epochs, writer)`.
         checkpoint_seconds: least time between two checkpoints; 0 writes one every step.
+        dry_run: print what the training would be (`training.dry_run`) and write nothing.
+        devices: those that `model` was built on. Of several processes the chief alone reads and writes the folder.
 
     Returns:
         One dictionary of figures an epoch, as in `history.csv`. Empty where the training had been finished before;
@@ -78,10 +86,17 @@ def fit(
         KeyboardInterrupt: stopped, after a checkpoint of the last step.
     """
     settings: TrainingConfig = getattr(config, network)
-    claim = claim_folder(run, network, config, resume=resume)
+    devices.check(settings, network)
+    if dry_run:
+        counts = {"steps_per_epoch": steps_per_epoch, "validation_data": validation_data}
+        print(plan_text(plan_training(model, make_dataset, network=network, settings=settings, **counts)))
+        return []
+    claim = Claim(devices.decide(lambda: claim_folder(run, network, config, resume=resume).value))
     if claim is Claim.FINISHED:
-        load_weights(model.network, weights_path(run, network))
-        print(f"{network}: trained before, reused ({weights_path(run, network)})")
+        devices.decide(lambda: load_weights(model.network, weights_path(run, network)))
+        devices.spread(model.network.variables)
+        if devices.is_chief:
+            print(f"{network}: trained before, reused ({weights_path(run, network)})")
         return []
     if settings.early_stop_epochs and validation_data is None:
         raise ConfigError(
@@ -90,10 +105,11 @@ def fit(
         )
     model.build_optimizers()
     training = _Training(
-        model, make_dataset, run, network, settings, steps_per_epoch, validation_data, preview, checkpoint_seconds
+        *(model, make_dataset, run, network, settings, steps_per_epoch, validation_data, preview),
+        checkpoint_seconds=checkpoint_seconds,
+        devices=devices,
     )
-    if claim is Claim.RESUME:
-        training.restore()
+    training.begin(resume=claim is Claim.RESUME)
     training.run_epochs()
     return training.deliver()
 
@@ -111,6 +127,7 @@ class _Training:
     validation_data: Any
     preview: Preview | None
     checkpoint_seconds: float
+    devices: Devices
     progress: Progress = field(default_factory=Progress)
     written_at: float = field(default_factory=time.monotonic)
 
@@ -118,24 +135,33 @@ class _Training:
     def checkpoints(self) -> Path:
         return network_dir(self.run, self.network) / CHECKPOINT_DIR_NAME
 
-    def restore(self) -> None:
+    def begin(self, *, resume: bool) -> None:
+        """Have the same state on all devices: that of the chief, which restores it."""
+        if resume:
+            self.progress = Progress(**self.devices.decide(lambda: asdict(self._restored())))
+        self.devices.spread(state_variables(self.model).values())
+        self.devices.part_noise(self.model)
+
+    def _restored(self) -> Progress:
         path = latest_checkpoint(self.checkpoints)
         assert path is not None  # claim_folder found it
-        self.progress = restore_checkpoint(path, self.model)
+        return restore_checkpoint(path, self.model)
 
     def run_epochs(self) -> None:
         epochs, progress = self.settings.epochs, self.progress
-        bar = ProgressBar(self.network, epochs, self.steps_per_epoch, progress.steps_before(self.steps_per_epoch))
-        logs = network_dir(self.run, self.network) / LOG_DIR_NAME
+        steps_done = progress.steps_before(self.steps_per_epoch)
+        bar = ProgressBar(self.network, epochs, self.steps_per_epoch, steps_done, shown=self.devices.is_chief)
         try:
-            with Interruption() as interruption, named_read_errors(), TensorBoardLog(logs) as log:
-                execution = Execution(self.model, self.settings)
+            with Interruption() as interruption, self.devices.named_losses(), named_read_errors(), self._log() as log:
+                execution = execution_on(self.devices, self.model, self.settings, interruption)
+                if log is not None and not steps_done:
+                    log.graph(self.model, self.make_dataset(0, 0, WHOLE).element_spec)
                 while progress.epoch < epochs and not self._is_over():
-                    self._steps_of_epoch(execution, bar, interruption)
+                    self._steps_of_epoch(execution, bar)
                     self._end_epoch(execution, log, bar)
-                    if progress.epoch == epochs or self._is_over() or self._is_time() or interruption.asked:
+                    if progress.epoch == epochs or self._is_over() or self._is_time() or execution.is_asked_to_stop:
                         self._checkpoint()
-                    interruption.raise_if_asked()
+                    _raise_if_asked(execution)
         except KeyboardInterrupt:
             place = f"epoch {progress.epoch + 1} of {epochs}, step {progress.step}"
             bar.write(f"{self.network}: stopped in {place}. Go on with --resume.")
@@ -143,32 +169,40 @@ class _Training:
         finally:
             bar.close()
 
+    def _log(self) -> AbstractContextManager[TensorBoardLog | None]:
+        logs = network_dir(self.run, self.network) / LOG_DIR_NAME
+        return TensorBoardLog(logs) if self.devices.is_chief else nullcontext()
+
     def deliver(self) -> History:
-        """Write the weights that are the result."""
-        history = self.progress.history
+        """Write the weights that are the result, and have them on all devices."""
         adopt_average(self.model)
+        self.devices.decide(self._write_weights)
+        self.devices.spread(self.model.network.variables)
+        return self.progress.history
+
+    def _write_weights(self) -> None:
+        history = self.progress.history
         best = best_weights_path(self.run, self.network)
         if self.settings.early_stop_epochs and self._best_epoch():
             load_weights(self.model.network, best)
             found = f"{len(history)} of {self.settings.epochs} epochs; the best was epoch {self._best_epoch()}"
             print(f"{self.network}: {found}")
         save_weights(self.model.network, weights_path(self.run, self.network))
-        return history
 
-    def _steps_of_epoch(self, execution: Execution, bar: ProgressBar, interruption: Interruption) -> None:
+    def _steps_of_epoch(self, execution: Execution, bar: ProgressBar) -> None:
         """The steps of the current epoch that are not done yet."""
         progress = self.progress
         dataset = execution.distribute(lambda share: self.make_dataset(progress.epoch, progress.step, share))
         started = time.monotonic()
         for figures in execution.run(dataset, self.steps_per_epoch - progress.step):
-            check_figures(figures, self)
+            self._check(figures)
             progress.add(figures)
             progress.seconds += time.monotonic() - started
             started = time.monotonic()
             bar.step(progress)
-            if interruption.asked or self._is_time():
+            if execution.is_asked_to_stop or self._is_time():
                 self._checkpoint()
-                interruption.raise_if_asked()
+                _raise_if_asked(execution)
                 started = time.monotonic()
         if progress.step < self.steps_per_epoch:
             raise RecordError(
@@ -176,21 +210,31 @@ class _Training:
                 "Prepare more clips."
             )
 
-    def _end_epoch(self, execution: Execution, log: TensorBoardLog, bar: ProgressBar) -> None:
+    def _check(self, figures: dict[str, np.ndarray]) -> None:
+        if not all(np.isfinite(values).all() for values in figures.values()):  # the same in all processes
+            self.devices.decide(lambda: check_figures(figures, self))
+
+    def _end_epoch(self, execution: Execution, log: TensorBoardLog | None, bar: ProgressBar) -> None:
         progress, epoch = self.progress, self.progress.epoch + 1
         row = {"epoch": float(epoch), **progress.means(), **_learning_rates(self.model)}
         row["seconds"] = round(progress.seconds, 3)
         with averaged_weights(self.model):
-            held_out = execution.held_out_figures(self.validation_data)
+            held_out = self.devices.decide(lambda: execution.held_out_figures(self.validation_data))
             row.update({f"val_{name}": value for name, value in held_out.items()})
             progress.end_epoch(row)
-            if self.validation_data is not None and self._best_epoch() == epoch:
-                save_weights(self.model.network, best_weights_path(self.run, self.network))
-            log.scalars(epoch, row, steps=self.steps_per_epoch, batch_size=self.settings.batch_size)
-            if self.preview is not None and self.settings.preview_epochs and epoch % self.settings.preview_epochs == 0:
-                self.preview(epoch, log.writer)
+            if log is not None:
+                self._write_epoch(row, log)
         bar.epoch_end(row)
-        write_history(history_path(self.run, self.network), progress.history)
+
+    def _write_epoch(self, row: dict[str, float], log: TensorBoardLog) -> None:
+        """What is kept of a finished epoch, while the model has its averaged weights; by the chief."""
+        epoch = self.progress.epoch
+        if self.validation_data is not None and self._best_epoch() == epoch:
+            save_weights(self.model.network, best_weights_path(self.run, self.network))
+        log.scalars(epoch, row, steps=self.steps_per_epoch, batch_size=self.settings.batch_size)
+        if self.preview is not None and self.settings.preview_epochs and epoch % self.settings.preview_epochs == 0:
+            self.preview(epoch, log.writer)
+        write_history(history_path(self.run, self.network), self.progress.history)
 
     def _is_over(self) -> bool:
         patience, monitored = self.settings.early_stop_epochs, self.model.monitored
@@ -203,14 +247,19 @@ class _Training:
         return time.monotonic() - self.written_at >= self.checkpoint_seconds
 
     def _checkpoint(self) -> None:
-        if not are_finite(self.model):
-            return  # the next step will tell, and the checkpoint before is the last good one
+        if not self.devices.is_chief or not are_finite(self.model):
+            return  # of such weights the next step will tell, and the checkpoint before is the last good one
         save_checkpoint(self.checkpoints, self.model, self.progress, steps_per_epoch=self.steps_per_epoch)
         self.written_at = time.monotonic()
 
     def batch(self, epoch: int, step: int) -> Any:
         """A whole batch once more."""
         return next(iter(self.make_dataset(epoch, step, WHOLE)))
+
+
+def _raise_if_asked(execution: Execution) -> None:
+    if execution.is_asked_to_stop:
+        raise KeyboardInterrupt
 
 
 def adopt_average(model: TrainingModel) -> None:

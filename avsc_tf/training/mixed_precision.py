@@ -13,7 +13,10 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 # exact. bfloat16 does not know 10-bit classes near full scale from each other, and the logits of a narrow peak even
 # less; it would write a picture in steps of a grey level near white.
 WAVENET_FLOAT32_LAYERS = ("mel_normalisation", "sample_inputs", "input_projection", "logits")
-CONVERSION_FLOAT32_LAYERS = ("mel_out", "facial_out", "mel_sum", "facial_sum", "linear_map", "linear_vgg")
+CONVERSION_FLOAT32_LAYERS = (
+    *("mel_out", "facial_out", "mel_sum", "facial_sum", "linear_map", "linear_vgg"),
+    *("modality_dropout", "mel_present", "facial_present", "linear_map_mel_alone", "linear_map_facial_alone"),
+)
 GENERATOR_FLOAT32_LAYERS = (
     *("image_linear", "image_inside", "image_sum", "image"),
     *("path_hidden", "path_codes", "path_picture", "path_warp"),

@@ -65,7 +65,11 @@ class TrainingModel(keras.Model):
         raise TypeError(f"{type(self).__name__} must say what it minimises")
 
     def losses_of(self, data: Any, *, training: bool) -> Figures:
-        """All figures of a batch, those of `descents` among them, as float32 scalars."""
+        """All figures of a batch, those of `descents` among them, as float32 scalars.
+
+        Means over the part of the batch that this device has, not divided by the number of devices, as a called
+        `keras.losses.Loss` would be.
+        """
         raise TypeError(f"{type(self).__name__} must have losses")
 
     def build(self, input_shape: Any = None) -> None:
@@ -99,7 +103,7 @@ class TrainingModel(keras.Model):
         """Average over replicas, measure, clip, apply; returns the norm before clipping."""
         variables = self.variables_of(descent)
         known = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        averaged, n_replicas = _mean_over_replicas([tf.convert_to_tensor(g) for g, _ in known])
+        averaged, n_replicas = mean_over_replicas([tf.convert_to_tensor(g) for g, _ in known])
         norm = tf.linalg.global_norm(averaged) / _loss_scale(descent.optimizer)
         if self.clip_norm:
             factor = self.clip_norm / tf.maximum(norm, self.clip_norm)
@@ -143,7 +147,8 @@ class Supervised(TrainingModel):
         return dict(self.loss_functions(wanted, self.trained(inputs, training=training)))
 
 
-def _mean_over_replicas(gradients: list[Any]) -> tuple[list[Any], int]:
+def mean_over_replicas(gradients: list[Any]) -> tuple[list[Any], int]:
+    """Means over the replicas of a strategy, and their number; as they are outside of one."""
     context = tf.distribute.get_replica_context()
     n_replicas = context.num_replicas_in_sync if context else 1
     if n_replicas == 1:

@@ -26,6 +26,7 @@ from avsc_tf.runs import network_dir
 from avsc_tf.training.callbacks import Preview
 from avsc_tf.training.checkpoints import latest_checkpoint, restore_checkpoint, save_weights
 from avsc_tf.training.converted_features import converted_recordings
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.loop import History, adopt_average, fit
 from avsc_tf.training.mixed_precision import WAVENET_FLOAT32_LAYERS, for_training
 from avsc_tf.training.model import Supervised
@@ -50,6 +51,8 @@ def train_wavenet(
     resume: bool = False,
     init_from: str | Path | None = None,
     make_sampler: MakeSampler | None = None,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[WaveNet, History]:
     """Train on the target's clips and write RUN/wavenet/.
 
@@ -57,6 +60,8 @@ def train_wavenet(
         records: from `records.reader.open_records`.
         init_from: weights to start from: "" none, "pretrained" the packaged ones, or a file; None asks the settings.
         make_sampler: `conversion.sampler.WaveNetSampler`, to let the network speak a held-out clip after each epoch.
+        dry_run: print what the training would be and write nothing (`training.dry_run`).
+        devices: to train on; every process of them makes the same call.
 
     Returns:
         The trained network and its history (empty where it had been trained before).
@@ -64,15 +69,18 @@ def train_wavenet(
     Raises:
         ConfigError: `init_from` does not fit the settings; the run folder holds another training.
     """
-    keep_statistics(records.folder, run)
+    devices.check(config.wavenet, NETWORK)
+    if not dry_run:
+        devices.decide(lambda: keep_statistics(records.folder, run))
     keras.utils.set_random_seed(config.seed)
     estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
     training, held_out = (_features_of_records(records, split, run, config, estimator) for split in ("train", "test"))
     mean, std = records.statistics.get("target", "mel")
-    model = build_wavenet(config)
-    model.mel_normalisation.set_statistics(mean, std)
-    load_initial_weights(model, config.wavenet.init_from if init_from is None else init_from, config)
-    model.mel_normalisation.set_run_statistics(mean, std)
+    with devices.building():
+        model = build_wavenet(config)
+        model.mel_normalisation.set_statistics(mean, std)
+        load_initial_weights(model, config.wavenet.init_from if init_from is None else init_from, config)
+        model.mel_normalisation.set_run_statistics(mean, std)
 
     def standardise(mel: np.ndarray) -> np.ndarray:
         return ((mel - mean) / std).astype(np.float32)
@@ -83,9 +91,8 @@ def train_wavenet(
 
     test_crops = crops(held_out, noisy=False) if len(held_out[0]) else None
     preview = speech_preview(model, held_out[0], config, make_sampler, standardise)
-    return model, fit_wavenet(
-        model, crops(training, noisy=True), test_crops, config, run, resume=resume, preview=preview
-    )
+    options: dict[str, Any] = {"resume": resume, "preview": preview, "dry_run": dry_run, "devices": devices}
+    return model, fit_wavenet(model, crops(training, noisy=True), test_crops, config, run, **options)
 
 
 def _features_of_records(
@@ -130,11 +137,14 @@ def fit_wavenet(
     *,
     resume: bool,
     preview: Preview | None,
+    dry_run: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> History:
     """Train `model` (float32) on crops, computing in `wavenet.compute_dtype`; it then has the delivered weights."""
     net = config.wavenet
     steps = net.steps_per_epoch or math.ceil(crops.crops_in_one_pass / net.batch_size)
-    training = wavenet_training(model, config, total_steps=steps * net.epochs)
+    with devices.building():
+        training = wavenet_training(model, config, total_steps=steps * net.epochs)
     trained = training.network
     n_validation = math.ceil(VALIDATION_CROPS / net.batch_size)
 
@@ -154,6 +164,8 @@ def fit_wavenet(
         resume=resume,
         preview=preview if trained is model else preview_in_float32,
         checkpoint_seconds=CHECKPOINT_SECONDS,
+        dry_run=dry_run,
+        devices=devices,
     )
     if trained is not model:
         model.set_weights(trained.get_weights())

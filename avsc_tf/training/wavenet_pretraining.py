@@ -21,6 +21,7 @@ from avsc_tf.errors import MediaError
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
 from avsc_tf.runs import network_dir
+from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.loop import History
 from avsc_tf.training.pitch import train_pitch_estimator
 from avsc_tf.training.pitch_pulses import pulse_trains
@@ -46,6 +47,7 @@ def pretrain_wavenet(
     init_from: str | Path | None = None,
     make_sampler: MakeSampler | None = None,
     skip_bad: bool = False,
+    devices: Devices = ONE_DEVICE,
 ) -> tuple[WaveNet, History]:
     """Train on all speech in `folders` (see `find_recordings`) and write RUN/wavenet/.
 
@@ -57,33 +59,39 @@ def pretrain_wavenet(
         MediaError: no recordings, or unreadable ones and not `skip_bad`; none is in the training split.
         ConfigError: see `training.wavenet.train_wavenet`.
     """
+    devices.check(config.wavenet, NETWORK)
     keras.utils.set_random_seed(config.seed)
     paths = find_recordings(folders)
-    entries = store_recordings(paths, config, run / STORE_NAME, skip_bad=skip_bad)
+    entries = devices.decide(lambda: store_recordings(paths, config, run / STORE_NAME, skip_bad=skip_bad))
     of_test = np.array([is_held_out(path, config) for path in paths])
     stored = StoredRecordings(run / STORE_NAME, entries, ~of_test, config)
     if not len(stored):
         raise MediaError(f"{folders[0]}: every readable recording is held out. Add recordings of other sentences.")
-    estimator = _pitch_estimator(config, stored, run) if config.wavenet.pitch_input != "none" else None
-    model = build_wavenet(config)
+    estimator = _pitch_estimator(config, stored, run, devices) if config.wavenet.pitch_input != "none" else None
     mean, std = stored.mel_moments()
-    model.mel_normalisation.set_statistics(mean, std + LEAST_STD)
-    load_initial_weights(model, init_from or "", config)
+    with devices.building():
+        model = build_wavenet(config)
+        model.mel_normalisation.set_statistics(mean, std + LEAST_STD)
+        load_initial_weights(model, init_from or "", config)
     training = stored.with_estimator(estimator).held_where_it_fits()
     test = StoredRecordings(run / STORE_NAME, entries, of_test, config).with_estimator(estimator)
     held_out = test.held_where_it_fits()
     crops = CropSampler(training, config, seed=config.seed, vary_level=True)
     test_crops = CropSampler(held_out, config, seed=config.seed, noisy=False) if len(held_out) else None
     preview = speech_preview(model, held_out, config, make_sampler, None)
-    return model, fit_wavenet(model, crops, test_crops, config, run, resume=resume, preview=preview)
+    history = fit_wavenet(model, crops, test_crops, config, run, resume=resume, preview=preview, devices=devices)
+    return model, history
 
 
-def _pitch_estimator(config: Config, training: StoredRecordings, run: Path) -> PitchEstimator:
+def _pitch_estimator(config: Config, training: StoredRecordings, run: Path, devices: Devices) -> PitchEstimator:
     if PACKAGED_PITCH.is_file():
         return PitchEstimator.load(PACKAGED_PITCH)
     path = network_dir(run, NETWORK) / PITCH_NAME
-    if path.is_file():
-        return PitchEstimator.load(path)
+    devices.decide(lambda: None if path.is_file() else _train_pitch_estimator(config, training, path))
+    return PitchEstimator.load(path)
+
+
+def _train_pitch_estimator(config: Config, training: StoredRecordings, path: Path) -> None:
     every = math.ceil(training.n_mel_frames / PITCH_TRAINING_FRAMES)
     some = [training.bare(k) for k in range(0, len(training), every)]
     labels = [_f0_label(r, config) for r in tqdm(some, desc="pitch labels", unit="file")]
@@ -92,7 +100,6 @@ def _pitch_estimator(config: Config, training: StoredRecordings, run: Path) -> P
     estimator = train_pitch_estimator(mels, [*labels, *pulse_labels], steps=PITCH_TRAINING_STEPS, seed=config.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     estimator.save(path)
-    return estimator
 
 
 def _f0_label(recording: Recording, config: Config) -> np.ndarray:

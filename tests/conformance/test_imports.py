@@ -18,19 +18,20 @@ MAY_IMPORT = {
     "media": CORE,
     "features": CORE | {"media"},
     "alignment": CORE | {"features"},
+    "measures": CORE | {"features"},
     "records": CORE | STAGES,
     "datasets": CORE | {"media", "features", "records"},  # media: folders of speech, to pretrain on
     "layers": CORE | {"features"},
     "losses": CORE | {"layers"},
     "models": CORE | {"layers", "losses", "features"},
-    "training": CORE | STAGES | {"records", "datasets", "layers", "losses", "models"},
+    "training": CORE | STAGES | {"records", "datasets", "layers", "losses", "models", "measures"},
     "conversion": CORE | {"media", "features", "layers", "models"},
-    "evaluation": CORE | STAGES | {"records"},
+    "evaluation": CORE | STAGES | {"records", "measures"},
     "serving": CORE | {"features", "layers", "models", "conversion"},
     "demo": CORE | {"media"},
     "workflow": None,  # the demo's stages in order: may use everything
 }
-WITHOUT_TENSORFLOW = ("config", "timebase", "schema", "media", "features", "alignment", "demo", "evaluation")
+WITHOUT_TENSORFLOW = ("config", "timebase", "schema", *sorted(STAGES), "measures", "demo", "evaluation")
 
 
 def module_part(module: str) -> str | None:

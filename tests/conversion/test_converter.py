@@ -12,10 +12,14 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.conversion import converter as module
 from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures, steps_of
 from avsc_tf.conversion.jobs import Job
+from avsc_tf.conversion.notes import notes_on
 from avsc_tf.errors import FaceError, MediaError
 from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.media.audio import read_audio
+from avsc_tf.media.container import has_sound
+from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import read_frames
 
 N_FRAMES = 13
@@ -165,16 +169,15 @@ def test_frames_are_painted_of_steady_keypoints(config: Config, statistics: Stat
     shape = rng.uniform(50, 200, (1, 70, 2)) + rng.normal(0, 1.5, (40, 1, 2))
     features.facial[:, N_VGG:] = (shape.reshape(40, -1) - mean) / std
     before = features.facial.copy()
-    steady = converter.steady(features)
+    steady = converter.steady(features.facial)
     np.testing.assert_array_equal(features.facial, before)
-    np.testing.assert_array_equal(steady.mel, features.mel)
-    np.testing.assert_array_equal(steady.facial[:, :N_VGG], before[:, :N_VGG])
+    np.testing.assert_array_equal(steady[:, :N_VGG], before[:, :N_VGG])
 
     def jitter(facial):
         return np.abs(np.diff(facial[:, N_VGG:], n=2, axis=0)).mean()
 
-    assert jitter(steady.facial) < 0.1 * jitter(before)
-    expected = np.rint((np.tanh(steady.facial[:, N_VGG]) + 1) * 127.5)
+    assert jitter(steady) < 0.1 * jitter(before)
+    expected = np.rint((np.tanh(steady[:, N_VGG]) + 1) * 127.5)
     np.testing.assert_allclose(converter.paint(features)[:, 0, 0, 0], expected, atol=1)  # rounding at halves
 
 
@@ -225,3 +228,101 @@ def test_saved_features_come_back(source: ClipFeatures, tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored["vgg"], source.vgg)
         np.testing.assert_array_equal(stored["frames"], frames)
         assert str(stored["vocoder"]) == "griffin-lim"
+
+
+class Halves:
+    """A conversion network of one modality."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, inputs, *, training):
+        return {name: inputs[name] for name in self.names}
+
+
+def partial(source: ClipFeatures, missing: str) -> PartialClip:
+    if missing == "sound":
+        return PartialClip(N_FRAMES, None, source.keypoints, source.vgg)
+    return PartialClip(N_FRAMES, source.mel)
+
+
+@pytest.mark.parametrize(("missing", "zeros", "kept"), [("sound", "mel", "facial"), ("picture", "facial", "mel")])
+def test_zeros_stand_for_what_is_missing(converter: Converter, source: ClipFeatures, missing, zeros, kept) -> None:
+    """Voice and face both come out, of the clip's length."""
+    whole = converter.convert_features(source)
+    found = converter.convert_features(partial(source, missing))
+    assert not getattr(found, zeros).any()
+    np.testing.assert_array_equal(getattr(found, kept), getattr(whole, kept))
+    assert found.mel.shape == whole.mel.shape and found.facial.shape == whole.facial.shape
+    (voice,) = converter.speak([found], vocoder="griffin-lim", seed=1)
+    assert len(voice) == N_FRAMES * 1920 and len(converter.paint(found)) == N_FRAMES
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_what_a_clip_lacked_is_said(config, statistics, source, tmp_path, monkeypatch, dropout) -> None:
+    settings = replace(config, conversion=replace(config.conversion, modality_dropout=dropout))
+    converter = Converter(settings, statistics, Echo(), Echo(grey), Tone(config))
+    clips = {"silent": partial(source, "sound"), "voice": partial(source, "picture"), "whole": source}
+    monkeypatch.setattr(converter, "read", lambda clip: clips[clip.stem])
+    jobs = [Job(Path(f"{name}.x"), {"griffin-lim": tmp_path / f"{name}.mp4"}) for name in clips]
+    assert converter.convert_jobs(jobs, seed=1) == {}
+    notes = notes_on(converter)
+    assert [note.split(";")[0] for note in notes] == ["silent.x holds no sound", "voice.x holds no picture"]
+    assert "voice and face were made from the picture alone" in notes[0]
+    assert all(("never learned" in note) is (dropout == 0) for note in notes)
+    assert len(list(tmp_path.glob("*.mp4"))) == 3
+
+
+def test_a_bundle_that_only_hears_writes_sound(config, statistics, source, tmp_path, monkeypatch) -> None:
+    settings = replace(config, conversion=replace(config.conversion, modalities="audio"))
+    converter = Converter(settings, statistics, Halves("mel"), None, Tone(config))
+    monkeypatch.setattr(converter, "read", lambda clip: partial(source, "picture"))
+    jobs = [Job(Path("x.mp4"), {"wavenet": tmp_path / "x.wav"})]
+    steps: list[int] = []
+    assert converter.convert_jobs(jobs, keep_features=True, advance=steps.append) == {}
+    assert len(read_audio(tmp_path / "x.wav", sample_rate_hz=48000)) == N_FRAMES * 1920
+    with np.load(tmp_path / "x.npz") as stored:
+        assert set(stored.files) == {"mel", "waveform", "vocoder"}
+    assert sum(steps) == steps_of(jobs[0]) and not notes_on(converter)
+    converter.convert(Path("x.mp4"), tmp_path / "one.wav")
+    assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "x.wav").read_bytes()
+
+
+def test_a_bundle_that_only_sees_writes_a_silent_film(config, statistics, source, tmp_path, monkeypatch) -> None:
+    settings = replace(config, conversion=replace(config.conversion, modalities="visual"))
+    converter = Converter(settings, statistics, Halves("facial"), Echo(grey))
+    monkeypatch.setattr(converter, "read", lambda clip: partial(source, "sound"))
+    jobs = [Job(Path("x.mp4"), {"none": tmp_path / "x.mp4"})]
+    steps: list[int] = []
+    assert converter.convert_jobs(jobs, keep_features=True, advance=steps.append) == {}
+    assert len(list(read_frames(tmp_path / "x.mp4", fps=25))) == N_FRAMES and not has_sound(tmp_path / "x.mp4")
+    with np.load(tmp_path / "x.npz") as stored:
+        assert set(stored.files) == {"keypoints", "vgg", "frames", "vocoder"}
+    assert sum(steps) == steps_of(jobs[0])
+
+
+def test_two_networks_side_by_side_need_both_streams(config, statistics, source, monkeypatch) -> None:
+    converter = Converter(config, statistics, Halves("mel", "facial"), Echo(grey), modalities="separate")
+    monkeypatch.setattr(module, "_with_own_sound", lambda clip: clip)
+    for missing, made in (("sound", "voice"), ("picture", "face")):
+        monkeypatch.setattr(module, "read_clip", lambda *_, lacks=missing, **__: partial(source, lacks))
+        with pytest.raises(MediaError, match=f"holds no {missing}, and these networks make the {made} from the"):
+            converter.read(Path("x.mp4"))
+    monkeypatch.setattr(module, "read_clip", lambda *_, **wanted: source if all(wanted.values()) else None)
+    assert converter.read(Path("x.mp4")) is source
+
+
+def test_without_voice_or_face(config, statistics, rng) -> None:
+    converter = Converter(config, statistics, Echo(), Echo(grey), Tone(config))
+    features = features_of(3, rng)
+    with pytest.raises(ValueError, match="no voice"):
+        converter.speak([replace(features, mel=None)], vocoder="griffin-lim", seed=1)
+    with pytest.raises(ValueError, match="no face"):
+        converter.paint(replace(features, facial=None))
+
+
+def test_sound_files_are_not_their_own_sound_apart(tmp_path: Path) -> None:
+    write_sound(tmp_path / "a.wav", np.zeros(4000), sample_rate_hz=48000)
+    assert module._with_own_sound(tmp_path / "a.wav").audio is None
+    write_video(tmp_path / "a.mp4", np.zeros((2, 16, 16, 3), np.uint8), None, fps=25, sample_rate_hz=48000)
+    assert module._with_own_sound(tmp_path / "a.mp4").audio == tmp_path / "a.wav"

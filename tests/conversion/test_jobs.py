@@ -42,6 +42,15 @@ def test_a_clip_is_not_overwritten() -> None:
         plan_jobs([A], Path("in"), ["wavenet"])
 
 
+def test_sound_alone() -> None:
+    (job,) = plan_jobs([A], Path("out"), ["wavenet"], suffix=".wav")
+    assert job.outputs == {"wavenet": Path("out/a.wav")}
+    with pytest.raises(MediaError, match=r"x.mp4: these networks make sound without picture. Name .* ends with .wav"):
+        plan_jobs([A], Path("x.mp4"), ["wavenet"], suffix=".wav")
+    with pytest.raises(MediaError, match=r"x.wav: these networks make pictures. Name .* ends with .mp4"):
+        plan_jobs([A], Path("x.wav"), ["none"])
+
+
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     blocked = tmp_path / "out"
     blocked.write_text("")

@@ -79,11 +79,29 @@ def test_override_wins(root: Path) -> None:
         ("image.steady_face_seconds=-0.1", "must not be negative"),
         ("wavenet.sample_rate_hz=16100", "whole samples a hop"),
         ("alignment.smooth_frames=4", "must be odd"),
+        ("conversion.modality_dropout=0.6", "conversion.modality_dropout must lie between 0 and 0.5"),
+        ("conversion.modalities=audio", "wavenet.facial_channels must be 0 where conversion.modalities is audio"),
+        ("conversion.modalities=visual", "image.mel_input must be false where conversion.modalities is visual"),
+        ("conversion.loss_balance_rate=0", "conversion.loss_balance_rate must be positive"),
+        ("conversion.gradient_norm_asymmetry=-1", "must not be negative"),
     ],
 )
 def test_mistakes_are_named(root: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(root / "configs/paper.yaml", [override])
+
+
+@pytest.mark.parametrize("name", ["baseline_audio", "baseline_visual"])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("conversion.modality_dropout=0.1", "must be 0 where"),
+        ("conversion.loss_balance=uncertainty", "must be fixed where"),
+    ],
+)
+def test_one_modality_has_nothing_to_balance(root: Path, name: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(root / f"configs/{name}.yaml", [override])
 
 
 def test_missing_file_missing_key_circle(tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ import av
 import numpy as np
 import pytest
 
+from avsc_tf.config import load_config
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import find_clips
-from avsc_tf.media.mux import write_video
+from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import probe_video, read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("tiny.yaml")
+DROPOUT = load_config(CONFIG).conversion.modality_dropout
 pytestmark = pytest.mark.slow
 EMOTIONS = ("neutral", "anger_strong")
 STAGES = (
@@ -172,8 +174,6 @@ def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_pa
     """Every kind of bad clip of the issue in one call; each gets its line, and the good clip its video."""
     bad = {
         "missing": (tmp_path / "missing.mp4", "no such file"),
-        "silent": (without(clip, "audio", tmp_path / "silent.mp4"), "no sound"),
-        "blind": (without(clip, "video", tmp_path / "blind.mp4"), "no picture"),
         "cut": (truncated(clip, tmp_path / "cut.mp4"), "truncated"),
         "empty": (painted(clip, tmp_path / "empty.mp4", lambda frame: np.full_like(frame, 90)), "no face"),
     }
@@ -188,6 +188,40 @@ def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_pa
         assert words in line
     assert [path.name for path in out.iterdir()] == [clip.name]
     assert abs(probe_video(out / clip.name).n_frames - probe_video(clip).n_frames) <= 1
+
+
+def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path) -> None:
+    """A silent video and a sound alone give voice and face, of their own length, and a word about what was missing."""
+    silent, blind = (without(clip, kind, tmp_path / f"no_{kind}.mp4") for kind in ("audio", "video"))
+    waveform = read_audio(clip, sample_rate_hz=48000)[:50000]  # 26.04 frames
+    write_sound(tmp_path / "voice.wav", waveform, sample_rate_hz=48000)
+    out = tmp_path / "out"
+    done = convert(silent, blind, tmp_path / "voice.wav", "--bundle", demo / "run", "--out", out)
+    assert done.returncode == 0, done.stderr
+    for path, n_frames in ((silent, probe_video(clip).n_frames), (blind, probe_video(clip).n_frames)):
+        assert abs(probe_video(out / path.name).n_frames - n_frames) <= 1
+        assert stream_seconds(out / path.name, "audio") == pytest.approx(n_frames / 25, abs=1 / 25)
+    assert probe_video(out / "voice.mp4").n_frames == 26
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note:")]
+    assert len(notes) == 3
+    assert "no_audio.mp4 holds no sound; voice and face were made from the picture alone" in notes[0]
+    assert all("holds no picture; voice and face were made from the sound alone" in note for note in notes[1:])
+    assert all("never learned to do without it" in note for note in notes) is (not DROPOUT)
+
+
+def test_the_probe(demo: Path, tmp_path: Path) -> None:
+    folders = ("--bundle", demo / "run", "--records", demo / "records")
+    done = tool("probe", *folders, "--corpus", demo / "corpus", "--out", tmp_path / "probe")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()[1:4]] == [
+        "sound and picture",
+        "sound alone",
+        "picture alone",
+    ]
+    found = json.loads((tmp_path / "probe" / "probe.json").read_text())
+    assert found["about"]["sentences"] == len(EMOTIONS) and found["about"]["times"] == "phone times"
+    done = tool("probe", *folders, "--out", tmp_path / "other")  # no clips named: by the warping path
+    assert json.loads((tmp_path / "other" / "probe.json").read_text())["about"]["times"] == "DTW path"
 
 
 def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.mux import write_video
+from avsc_tf.media.container import has_picture, has_sound
+from avsc_tf.media.mux import write_sound, write_video
 
 HEIGHT, WIDTH = 64, 96
 RATE_HZ = 48000
@@ -128,3 +129,42 @@ def test_failure_keeps_the_old_file(tmp_path):
         write_video(path, broken(), np.zeros(10), fps=25, sample_rate_hz=RATE_HZ)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_silent_film_has_a_picture_and_no_sound(tmp_path):
+    path = tmp_path / "silent.mp4"
+    write_video(path, grey_frames(7), None, fps=25, sample_rate_hz=RATE_HZ)
+    assert has_picture(path) and not has_sound(path)
+    with av.open(str(path)) as container:
+        assert len(list(container.decode(video=0))) == 7
+
+
+def test_sound_alone_comes_back(tmp_path):
+    wave = np.linspace(-1.2, 1.2, 999)
+    write_sound(tmp_path / "new" / "sound.wav", wave, sample_rate_hz=RATE_HZ)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["sound.wav"]
+    assert has_sound(tmp_path / "new" / "sound.wav") and not has_picture(tmp_path / "new" / "sound.wav")
+    sound, first = decoded_sound(tmp_path / "new" / "sound.wav")
+    assert first == 0
+    np.testing.assert_allclose(sound, np.clip(wave, -1, 1), atol=1 / 32768)  # one step of 16 bit
+    with pytest.raises(MediaError, match="mono"):
+        write_sound(tmp_path / "none.wav", np.zeros(0), sample_rate_hz=RATE_HZ)
+
+
+def test_the_cover_of_a_record_is_no_picture(tmp_path):
+    """An mp3 with its attached cover."""
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w", options={"id3v2_version": "3"}) as container:
+        sound = container.add_stream("mp3", rate=RATE_HZ)
+        cover = container.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = WIDTH, HEIGHT, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic.value
+        picture = av.VideoFrame.from_ndarray(grey_frames(1)[0], format="rgb24")
+        container.mux(cover.encode(picture))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = RATE_HZ
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode())
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1
+    assert has_sound(path) and not has_picture(path)

@@ -157,3 +157,14 @@ def test_round_trip(root, rng, tmp_path, overrides):
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_generator_without_mel(root, rng, tmp_path):
+    """The visual baseline (section 4.4): the mel may be given and changes nothing."""
+    net = build_image_generator(small(root, "image.mel_input=false"))
+    x = features(small(root), rng)
+    image = net(x)
+    assert net.get_layer("dense_1").kernel.shape == (152, 7)
+    np.testing.assert_array_equal(image, net({"facial": x["facial"]}))
+    net.save(tmp_path / "net.keras")
+    np.testing.assert_array_equal(image, keras.models.load_model(tmp_path / "net.keras")(x))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from avsc_tf.config import Config, load_config, save_config
+from avsc_tf.conversion.converter import TargetFeatures
 from avsc_tf.errors import BundleError
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.runs import config_path, statistics_path, weights_path
-from avsc_tf.serving.bundle import check_bundle, load_bundle
+from avsc_tf.serving.bundle import check_bundle, load_bundle, load_conversion, modalities_of, vocoders_of
 
 TINY = (
     "conversion.audio_down_channels=[4, 5, 6]",
@@ -21,6 +22,7 @@ TINY = (
     "conversion.audio_up_channels=[6, 5, 4]",
     "conversion.facial_up_channels=[9]",
     "conversion.linear_path=false",
+    "conversion.modality_dropout=0",
     "image.size_px=16",
     "image.dense_units=[10]",
     "image.generator_channels=[3, 3, 3, 3, 3, 3, 3]",
@@ -38,15 +40,34 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def complete(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle(config, tmp_path_factory.mktemp("bundle") / "run")
+
+
+@pytest.fixture(scope="module")
+def baselines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Run folders of the paper's baselines, with what each needs and nothing more."""
+    folder = tmp_path_factory.mktemp("baselines")
+    audio = small("conversion.modalities=audio", "wavenet.facial_channels=0")
+    visual = small("conversion.modalities=visual", "image.mel_input=false")
+    return {
+        "audio": bundle(audio, folder / "audio", ("conversion", "wavenet")),
+        "visual": bundle(visual, folder / "visual", ("conversion", "image")),
+    }
+
+
+def small(*overrides: str) -> Config:
+    return load_config(Path(__file__).resolve().parents[2] / "configs" / "demo.yaml", [*TINY, *overrides])
+
+
+def bundle(config: Config, run: Path, networks: tuple[str, ...] = ("conversion", "wavenet", "image")) -> Path:
     from avsc_tf.models.conversion_net import build_conversion_net
     from avsc_tf.models.image_generator import build_image_generator
     from avsc_tf.models.wavenet import build_wavenet
     from avsc_tf.training.checkpoints import save_weights
 
-    run = tmp_path_factory.mktemp("bundle") / "run"
     builders = {"conversion": build_conversion_net, "wavenet": build_wavenet, "image": build_image_generator}
-    for network, build in builders.items():
-        save_weights(build(config), weights_path(run, network))
+    for network in networks:
+        save_weights(builders[network](config), weights_path(run, network))
         save_config(config, config_path(run, network))
     sizes = {"mel": 80, "vgg": 4096, "keypoints": 140}
     moments = {name: (np.zeros(n, np.float32), np.ones(n, np.float32)) for name, n in sizes.items()}
@@ -123,3 +144,86 @@ def test_truncated_parts(run: Path, name: str) -> None:
     (run / name).write_bytes(content[: len(content) // 3])
     with pytest.raises(BundleError, match=name.split("/")[-1]):
         load_bundle(run, vocoders=["griffin-lim"])
+
+
+def test_baselines_load_alone(baselines: dict[str, Path]) -> None:
+    audio, visual = load_bundle(baselines["audio"]), load_bundle(baselines["visual"], vocoders=["none"])
+    assert audio.has_voice and not audio.has_face and audio.generator is None and audio.sampler is not None
+    assert visual.has_face and not visual.has_voice and visual.sampler is None
+
+
+@pytest.mark.parametrize("order", [("audio", "visual"), ("visual", "audio")])
+def test_both_baselines_are_one_converter(baselines: dict[str, Path], order: tuple[str, str], rng) -> None:
+    runs = [baselines[name] for name in order]
+    assert modalities_of(*runs) == "separate"
+    both, audio, visual = load_bundle(*runs), *(load_bundle(baselines[name]) for name in ("audio", "visual"))
+    x = {
+        "mel": rng.normal(size=(1, 24, 80)).astype(np.float32),
+        "facial": rng.normal(size=(1, 3, 4236)).astype(np.float32),
+    }
+    outputs = both.conversion_net(x, training=False)
+    np.testing.assert_array_equal(outputs["mel"], audio.conversion_net(x, training=False)["mel"])
+    np.testing.assert_array_equal(outputs["facial"], visual.conversion_net(x, training=False)["facial"])
+    assert both.has_voice and both.has_face and both.sampler is not None
+    features = TargetFeatures(np.asarray(outputs["mel"])[0], np.asarray(outputs["facial"])[0])
+    np.testing.assert_array_equal(both.paint(features), visual.paint(features))
+
+
+def test_only_the_two_baselines_go_together(baselines: dict[str, Path], complete: Path) -> None:
+    for pair in ((complete, baselines["audio"]), (baselines["audio"], baselines["audio"])):
+        with pytest.raises(BundleError, match=r"Two run folders go together only where one was trained with"):
+            load_bundle(*pair)
+
+
+def test_baselines_of_different_records(baselines: dict[str, Path], tmp_path: Path) -> None:
+    other = Path(shutil.copytree(baselines["visual"], tmp_path / "other"))
+    statistics = Statistics.load(statistics_path(other))
+    moments = {name: (mean + 1, std) for name, (mean, std) in statistics.moments["source"].items()}
+    Statistics({**statistics.moments, "source": moments}).save(statistics_path(other))
+    with pytest.raises(BundleError, match=r"were trained on different records"):
+        load_bundle(baselines["audio"], other)
+
+
+def test_networks_that_wait_for_the_other_modality(baselines: dict[str, Path], tmp_path: Path) -> None:
+    audio, visual = (Path(shutil.copytree(run, tmp_path / name)) for name, run in baselines.items())
+    save_config(small("wavenet.facial_channels=2"), config_path(audio, "wavenet"))
+    with pytest.raises(
+        BundleError, match=r"wavenet/config.yaml: wavenet.facial_channels is 2, but the run converts sound"
+    ):
+        check_bundle(audio)
+    save_config(small(), config_path(visual, "image"))
+    with pytest.raises(BundleError, match=r"image/config.yaml: image.mel_input is true, but the run converts the face"):
+        check_bundle(visual, vocoders=["none"])
+
+
+def test_a_baseline_without_a_part(baselines: dict[str, Path], tmp_path: Path) -> None:
+    audio, visual = (Path(shutil.copytree(run, tmp_path / name)) for name, run in baselines.items())
+    shutil.rmtree(audio / "wavenet")
+    with pytest.raises(BundleError, match=r"wavenet/config.yaml: missing .*or take --vocoder griffin-lim"):
+        load_bundle(audio)
+    assert load_bundle(audio, vocoders=["griffin-lim"]).has_voice
+    shutil.rmtree(visual / "image")
+    with pytest.raises(BundleError, match=r"image/config.yaml: missing from the bundle"):
+        load_bundle(visual, vocoders=["none"])
+
+
+def test_voices_that_are_made() -> None:
+    run = Path("run")
+    assert vocoders_of("audio_visual", None, run) == ["wavenet"]
+    assert vocoders_of("separate", ["griffin-lim", "wavenet"], run) == ["wavenet", "griffin-lim"]
+    assert vocoders_of("visual", None, run) == ["none"]
+    with pytest.raises(BundleError, match=r"run: has no voice"):
+        vocoders_of("visual", ["griffin-lim"], run)
+
+
+def test_the_conversion_network_alone(run: Path, baselines: dict[str, Path], rng) -> None:
+    whole = load_bundle(run, vocoders=["griffin-lim"])
+    shutil.rmtree(run / "image")
+    _, convert = load_conversion(run)
+    mel = rng.normal(size=(24, 80)).astype(np.float32)
+    facial = rng.normal(size=(3, 4236)).astype(np.float32)
+    outputs = whole.conversion_net({"mel": mel[None], "facial": facial[None]}, training=False)
+    for ours, name in zip(convert(mel, facial), ("mel", "facial"), strict=True):
+        np.testing.assert_array_equal(ours, np.asarray(outputs[name])[0])
+    with pytest.raises(BundleError, match=r"conversion.modalities is audio; there is but one stream"):
+        load_conversion(baselines["audio"])

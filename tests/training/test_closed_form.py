@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pytest
 from sklearn.linear_model import Ridge
 
 from avsc_tf.datasets.faces import frames
@@ -119,3 +120,48 @@ def test_pictures_follow_the_keypoints_before_any_training(tiny_config, tiny_rec
     grey = keras.Model(generator.inputs, generator.get_layer("map").output)(inputs).numpy()[..., 0]
     small = images.numpy().mean(axis=3).reshape(len(grey), 8, 4, 8, 4).mean(axis=(2, 4)) / 2 + 0.5
     assert np.abs(grey - small).mean() < 0.5 * np.abs(small - small.mean(axis=0)).mean()
+
+
+def joined_rows(pair, side, n_vgg, names=("mel", "facial")):
+    """Tied mel and keypoints of one pair, or one of them."""
+    facial = pair[f"{side}_facial"].astype(np.float32)
+    parts = {"mel": pair[f"{side}_mel"].reshape(len(facial), -1), "facial": facial[:, n_vgg:]}
+    return np.concatenate([parts[name] for name in names], axis=1).astype(float)
+
+
+@pytest.mark.parametrize("alone", ["mel", "facial"])
+def test_a_stream_alone_starts_at_its_own_ridge_answer(tiny_config, tiny_records, alone):
+    config = replace(tiny_config, conversion=replace(tiny_config.conversion, modality_dropout=0.2))
+    model = build_conversion_net(config)
+    set_linear_path(model, linear_path_of(config, tiny_records))
+    n_vgg, train = config.face.n_vgg, list(tiny_records.pairs("train"))
+    x = np.concatenate([joined_rows(pair, "source", n_vgg, (alone,)) for pair in train])
+    y = np.concatenate([joined_rows(pair, "target", n_vgg) for pair in train])
+    reference = Ridge(alpha=config.conversion.linear_path_ridge).fit(x, y)
+    pair = next(tiny_records.pairs("test"))
+    given = {"mel": pair["source_mel"][None], "facial": pair["source_facial"][None].astype(np.float32)}
+    outputs = model({name: value if name == alone else np.zeros_like(value) for name, value in given.items()})
+    expected = reference.predict(joined_rows(pair, "source", n_vgg, (alone,)))
+    tolerance = {"atol": 1e-4}  # float32 sums over 640 products of size 1
+    np.testing.assert_allclose(outputs["mel"][0], expected[:, :640].reshape(-1, 80), **tolerance)
+    np.testing.assert_allclose(outputs["facial"][0, :, n_vgg:], expected[:, 640:], **tolerance)
+
+
+@pytest.mark.parametrize(("modalities", "name"), [("audio", "mel"), ("visual", "facial")])
+def test_baseline_starts_at_its_ridge_answer(tiny_config, tiny_records, modalities, name):
+    config = replace(
+        tiny_config, conversion=replace(tiny_config.conversion, modalities=modalities, modality_dropout=0.0)
+    )
+    model = build_conversion_net(config)
+    set_linear_path(model, linear_path_of(config, tiny_records))
+    n_vgg, train = config.face.n_vgg, list(tiny_records.pairs("train"))
+    x, y = (
+        np.concatenate([joined_rows(pair, side, n_vgg, (name,)) for pair in train]) for side in ("source", "target")
+    )
+    reference = Ridge(alpha=config.conversion.linear_path_ridge).fit(x, y)
+    pair = next(tiny_records.pairs("test"))
+    given = pair[f"source_{name}"][None].astype(np.float32)
+    found = np.asarray(model({name: given})[name])[0]
+    expected = reference.predict(joined_rows(pair, "source", n_vgg, (name,)))
+    found = found.reshape(expected.shape) if name == "mel" else found[:, n_vgg:]
+    np.testing.assert_allclose(found, expected, atol=1e-4)  # float32 sums over 640 products of size 1

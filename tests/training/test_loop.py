@@ -247,7 +247,7 @@ def test_two_checkpoints_are_kept_and_no_partial_file(tmp_path, tiny_config):
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert names == ["step-000000019.npz", "step-000000020.npz"]
     assert not [path for path in folder.rglob("*partial*")]
-    assert list((folder / "logs").glob("events*"))
+    assert all(list((folder / "logs" / name).glob("events*")) for name in ("train", "held_out"))
     with history_path(tmp_path, "conversion").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["epoch"]) for row in rows] == [1, 2, 3, 4]

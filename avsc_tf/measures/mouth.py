@@ -1,0 +1,54 @@
+"""Measures of how a mouth moves beside another one, from keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avsc_tf.features.keypoints import LIPS, eye_stabilised, mouth_opening, mouth_width
+
+
+def lip_error(keypoints: np.ndarray, reference: np.ndarray) -> float:
+    """Mean distance of the 20 lip points, in eye distances, after both faces' eye corners are laid on each other.
+
+    Position, size and tilt of the head, which no two takes share, are taken out so (`eye_stabilised`).
+    """
+    if not len(keypoints):
+        return float("nan")
+    distance = np.linalg.norm(eye_stabilised(keypoints)[:, LIPS] - eye_stabilised(reference)[:, LIPS], axis=2)
+    return float(distance.mean())
+
+
+@dataclass(frozen=True)
+class MouthAgreement:
+    """How the mouth moves beside the reference's mouth."""
+
+    opening_r: float
+    width_r: float
+    opening_sd_ratio: float
+    width_sd_ratio: float
+
+
+def mouth_agreement(keypoints: np.ndarray, reference: np.ndarray) -> MouthAgreement:
+    """Pearson's r of opening and of width ([frames, 70, 2] each), and ratios of their standard deviations."""
+    opening, width = mouth_opening(keypoints), mouth_width(keypoints)
+    wanted_opening, wanted_width = mouth_opening(reference), mouth_width(reference)
+    return MouthAgreement(
+        correlation(opening, wanted_opening),
+        correlation(width, wanted_width),
+        _sd_ratio(opening, wanted_opening),
+        _sd_ratio(width, wanted_width),
+    )
+
+
+def _sd_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.std(a) / np.std(b)) if len(b) and np.std(b) > 0 else float("nan")
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's r; NaN for fewer than three values or where one side does not vary."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if len(a) < 3 or np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

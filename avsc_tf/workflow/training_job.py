@@ -1,0 +1,74 @@
+"""One training as `tools/train.py` is asked for it: to be done in this process, or in many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avsc_tf.config import Config
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train, from what, into which run folder.
+
+    Args:
+        network: one of `runs.NETWORKS`.
+        records: made by tools/prepare.py; None where `pretrain` names folders of speech instead (WaveNet).
+        n_devices: of each machine.
+        dry_run: say what the training would be, and write nothing; not of `pretrain`.
+    """
+
+    network: str
+    config: Config
+    run: Path
+    records: Path | None = None
+    resume: bool = False
+    init_from: Path | None = None
+    pretrain: tuple[Path, ...] = ()
+    skip_bad: bool = False
+    n_devices: int = 1
+    dry_run: bool = False
+
+    def do(self) -> None:
+        """Train in this process, beside others where `TF_CONFIG` names them. Raises AvscError."""
+        from avsc_tf.training.devices import choose_devices
+
+        options: dict[str, Any] = {
+            "resume": self.resume,
+            "init_from": self.init_from,
+            "devices": choose_devices(self.n_devices),
+        }
+        if self.network == "wavenet":
+            from avsc_tf.conversion.sampler import WaveNetSampler
+
+            options["make_sampler"] = WaveNetSampler
+        if self.network == "conversion":
+            from avsc_tf.conversion.griffin_lim import preview_vocoder
+
+            options["vocode"] = preview_vocoder(self.config)
+        if self.pretrain:
+            from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
+
+            pretrain_wavenet(self.config, self.pretrain, self.run, skip_bad=self.skip_bad, **options)
+            return
+        from avsc_tf.records.reader import open_records
+
+        assert self.records is not None
+        options["dry_run"] = self.dry_run
+        _trainer(self.network)(self.config, open_records(self.records, self.config), self.run, **options)
+
+
+def _trainer(network: str) -> Any:
+    if network == "conversion":
+        from avsc_tf.training.conversion import train_conversion
+
+        return train_conversion
+    if network == "wavenet":
+        from avsc_tf.training.wavenet import train_wavenet
+
+        return train_wavenet
+    from avsc_tf.training.image import train_image
+
+    return train_image
