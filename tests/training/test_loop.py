@@ -301,7 +301,7 @@ def test_settings_that_no_weight_depends_on_may_change(tmp_path, tiny_config):
     fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, **options))
     options = {"preview_epochs": 3, "checkpoint_seconds": 9.0}
     assert fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, **options)) == []
-    with pytest.raises(ConfigError, match="conversion.clip_norm"):
+    with pytest.raises(ConfigError, match=r"conversion\.clip_norm"):
         fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, clip_norm=0.5))
 
 
