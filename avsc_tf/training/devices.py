@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from avsc_tf import errors
 from avsc_tf.config import TrainingConfig
-from avsc_tf.datasets.batches import WHOLE, Share
+from avsc_tf.datasets.batches import WHOLE, Share, named_read_errors
 from avsc_tf.errors import AvscError, ConfigError, DevicesLostError, TrainingError
 
 TF_CONFIG = "TF_CONFIG"
@@ -93,11 +93,6 @@ class Devices:
                 f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take "
                 f"together. Add --set {network}.jit_compile=false."
             )
-        if settings.compute_dtype == "float16":
-            raise ConfigError(
-                f"{network}.compute_dtype float16: its loss scaling works on one device alone, not on {self.n}. "
-                "Use bfloat16."
-            )
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -116,7 +111,8 @@ class Devices:
         told: dict[str, Any] = {}
         if self.is_chief:
             try:
-                told["value"] = decision()
+                with named_read_errors():
+                    told["value"] = decision()
             except AvscError as error:
                 told = {"error": type(error).__name__, "message": str(error)}
         content = np.frombuffer(json.dumps(told).encode(), np.uint8)
