@@ -22,6 +22,7 @@ from avsc_tf import errors
 from avsc_tf.config import TrainingConfig
 from avsc_tf.datasets.batches import WHOLE, Share, named_read_errors
 from avsc_tf.errors import AvscError, ConfigError, DevicesLostError, TrainingError
+from avsc_tf.training.rendezvous import meet
 
 TF_CONFIG = "TF_CONFIG"
 LOST = (  # what TensorFlow says where another process is gone
@@ -216,13 +217,16 @@ def choose_devices(n: int = 1, *, environment: Mapping[str, str] = os.environ) -
 
 def _several_machines(cluster: Mapping[str, Any]) -> Devices:
     tasks, task = _tasks(cluster["cluster"]), cluster["task"]
-    print(f"{task['type']} {task['index']} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    n_chiefs = len(cluster["cluster"].get("chief", ()))
+    number = int(task["index"]) + (n_chiefs if task["type"] == "worker" else 0)
+    print(f"process {number} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    meet(tasks, number)
     try:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())
     except (tf.errors.OpError, RuntimeError) as error:
         raise TrainingError(
-            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together "
-            f"({str(error).splitlines()[0][:200]}). Start the same command on each, with its own index."
+            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together ({str(error).splitlines()[0][:200]}). "
+            "See that each can be reached by all others at its port."
         ) from error
 
 
@@ -235,7 +239,8 @@ def _read_cluster(environment: Mapping[str, str]) -> Mapping[str, Any] | None:
         read = json.loads(text)
         tasks, task = read["cluster"], read["task"]
         tasks[task["type"]][int(task["index"])]
-        known = set(tasks) <= {"chief", "worker"} and all(isinstance(place, str) for place in _tasks(tasks))
+        places = [place.rpartition(":")[2].isdigit() for place in _tasks(tasks)]
+        known = set(tasks) <= {"chief", "worker"} and all(places)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         known = False
     if not known:
