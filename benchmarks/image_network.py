@@ -8,9 +8,8 @@ them stand the trivial answers: the mean image, and a ridge regression from a fr
 
 Figures, each with its 95 % interval over sentences; the reference is the target's own film, for converted features on
 the source's timeline. `aligned` ones are taken after the eyes are laid on each other, since no two takes share the
-head's movement. `edges` and `flicker` are shares of the reference's own; `texture` is a distance
-(evaluation/face_quality.py);
-`opening r` is re-tracked in the finished frames.
+head's movement. `edges` and `flicker` are shares of the film's own, `texture` is a distance
+(evaluation/face_quality.py), and `opening r` is re-tracked in the finished frames.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def main() -> int:
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="clips, for their label times")
     parser.add_argument("--target", type=Path, required=True, metavar="DIR", help="clips, for their label times")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="training and contact sheets go there")
-    parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="V")
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS), metavar="V")
     parser.add_argument("--trivial", action="store_true", help="measure the trivial answers, too")
     parser.add_argument("--sentences", type=int, help="at most so many, evenly spread")
     parser.add_argument("--json", type=Path)

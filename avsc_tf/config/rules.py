@@ -164,16 +164,19 @@ def _image(config: Config) -> list[Rule]:
 def _training(config: Config) -> list[Rule]:
     """What `TrainingConfig` holds, of each network."""
     rules: list[Rule] = []
-    for name in ("conversion", "wavenet", "image"):
+    # The image network's closed-form path paints without a step.
+    least = {"conversion": 1, "wavenet": 1, "image": 0 if config.image.path_components else 1}
+    for name in least:
         net = getattr(config, name)
         rules += [
             (net.batch_size >= 1, f"{name}.batch_size must be at least 1"),
-            (net.epochs >= 1, f"{name}.epochs must be at least 1"),
+            (net.epochs >= least[name], f"{name}.epochs must be at least {least[name]}"),
             (net.warmup_steps >= 0, f"{name}.warmup_steps must not be negative"),
             (net.clip_norm >= 0, f"{name}.clip_norm must not be negative"),
             (0 <= net.ema_decay < 1, f"{name}.ema_decay must lie in [0, 1)"),
             (net.early_stop_epochs >= 0, f"{name}.early_stop_epochs must not be negative"),
             (net.steps_per_execution >= 1, f"{name}.steps_per_execution must be at least 1"),
+            (net.checkpoint_seconds >= 0, f"{name}.checkpoint_seconds must not be negative"),
             (net.preview_epochs >= 0, f"{name}.preview_epochs must not be negative"),
         ]
     return rules

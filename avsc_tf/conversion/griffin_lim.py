@@ -6,15 +6,18 @@ Griffin and Lim (1984) with the momentum of Perraudin, Balazs and Sondergaard (2
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import librosa
 import numpy as np
 
-from avsc_tf.config import AcousticConfig
+from avsc_tf.config import AcousticConfig, Config
 from avsc_tf.features.acoustic import mel_filterbank
 from avsc_tf.timebase import Timebase
 
 MEL_INVERSION_STEPS = 30  # log-mel error of the fit on real speech: 7e-4 after 10, below 5e-5 after 30
 MOMENTUM = 0.99
+PREVIEW_ITERATIONS = 30
 
 
 def griffin_lim(
@@ -57,6 +60,12 @@ def griffin_lim(
         random_state=np.random.RandomState(seed),
     )
     return waveform.astype(np.float32)
+
+
+def preview_vocoder(config: Config) -> Callable[[np.ndarray], np.ndarray]:
+    """Natural-log mel -> waveform at `time.sample_rate_hz`, for TensorBoard, in half the iterations."""
+    timebase = Timebase.from_config(config.time)
+    return lambda mel: griffin_lim(mel, config.acoustic, timebase, n_iterations=PREVIEW_ITERATIONS)
 
 
 def magnitude_from_mel(mel: np.ndarray, acoustic: AcousticConfig, sample_rate_hz: int) -> np.ndarray:

@@ -135,7 +135,7 @@ def _one_texture_distance(image: np.ndarray, reference: np.ndarray) -> float:
     found = []
     for scale in range(N_SCALES):
         if scale:
-            a, b = cv2.pyrDown(a), cv2.pyrDown(b)
+            a, b = (np.asarray(cv2.pyrDown(x), np.float32) for x in (a, b))
         if min(a.shape[:2]) < GABOR_PX:
             break
         found.append(np.mean(np.sum((_normalised(a) - _normalised(b)) ** 2, axis=-1)))

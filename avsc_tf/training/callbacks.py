@@ -13,6 +13,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from avsc_tf.training.checkpoints import Progress, write_atomically
+from avsc_tf.training.model import TrainingModel
+
+LOGS = ("train", "held_out")
+HELD_OUT = "val_"  # how a figure of held-out sentences is named
 
 Preview = Callable[[int, Any], None]  # (finished epochs, tf.summary writer)
 
@@ -49,10 +53,13 @@ class ProgressBar:
 
 
 class TensorBoardLog:
-    """Scalars of every epoch under RUN/<network>/logs; previews write through `writer`."""
+    """Two runs under RUN/<network>/logs, `train` and `held_out`, whose curves of one name TensorBoard lays together.
+
+    Previews write through `writer`, which is that of what is held out.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.train_writer, self.writer = (tf.summary.create_file_writer(str(folder / name)) for name in LOGS)
 
     def __enter__(self) -> TensorBoardLog:
         return self
@@ -60,16 +67,39 @@ class TensorBoardLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.train_writer.close()
         self.writer.close()
+
+    def graph(self, model: TrainingModel, batch: Any) -> None:
+        """Write the networks with their losses, without the way back, which would hide them.
+
+        Args:
+            batch: tf.TensorSpec of its tensors.
+        """
+        traced = tf.function(lambda data: model.losses_of(data, training=False)).get_concrete_function(batch)
+        with self.train_writer.as_default(step=0):
+            tf.summary.graph(traced.graph)
 
     def scalars(self, finished_epochs: int, row: Mapping[str, float], *, steps: int, batch_size: int) -> None:
         """Write one epoch's figures at step `finished_epochs`, and how fast it went."""
         seconds = max(row["seconds"], 1e-9)
         speed = {"speed/steps_per_second": steps / seconds, "speed/examples_per_second": steps * batch_size / seconds}
-        with self.writer.as_default(step=finished_epochs):
-            for name, value in {**row, **speed}.items():
-                tf.summary.scalar(name, value)
+        for name, value in {**row, **speed}.items():
+            writer = self.writer if name.startswith(HELD_OUT) else self.train_writer
+            if name != "epoch":  # every curve is drawn over it
+                with writer.as_default(step=finished_epochs):
+                    tf.summary.scalar(tag_of(name.removeprefix(HELD_OUT)), value)
+        self.train_writer.flush()
         self.writer.flush()
+
+
+def tag_of(name: str) -> str:
+    """Chart of a figure: its group, a slash, its name. A network of several (the GAN's) is a group of its own."""
+    if "/" in name:
+        return name
+    if name.endswith(("learning_rate", "gradient_norm")):
+        return f"optimizer/{name}"
+    return f"speed/{name}" if name == "seconds" else f"loss/{name}"
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

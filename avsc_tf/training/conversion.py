@@ -18,16 +18,15 @@ from avsc_tf.timebase import Timebase
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.closed_form import LinearPath, fit_linear_path
 from avsc_tf.training.conversion_model import BALANCES
+from avsc_tf.training.conversion_previews import Vocode, conversion_preview
 from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import CONVERSION_FLOAT32_LAYERS, for_training
 from avsc_tf.training.model import Supervised
 from avsc_tf.training.optimizers import adam
-from avsc_tf.training.previews import mel_preview
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "conversion"
-CHECKPOINT_SECONDS = 10.0
 
 
 def train_conversion(
@@ -37,6 +36,7 @@ def train_conversion(
     *,
     resume: bool = False,
     init_from: Path | None = None,
+    vocode: Vocode | None = None,
     dry_run: bool = False,
     devices: Devices = ONE_DEVICE,
 ) -> tuple[ConversionNet, History]:
@@ -44,6 +44,7 @@ def train_conversion(
 
     Args:
         init_from: weights of the same network to start from.
+        vocode: natural-log mel -> waveform, to hear a held-out sentence in TensorBoard.
         dry_run: print what the training would be and write nothing (`training.dry_run`).
         devices: to train on; every process of them makes the same call.
 
@@ -71,10 +72,9 @@ def train_conversion(
         network=NETWORK,
         config=config,
         steps_per_epoch=steps,
-        validation_data=whole_utterances(records, "test"),
+        validation_data=whole_utterances(records, "test") if records.n_pairs("test") else None,
         resume=resume,
-        preview=mel_preview(training.network, next(records.pairs("test"))) if config.conversion.has_sound else None,
-        checkpoint_seconds=CHECKPOINT_SECONDS,
+        preview=conversion_preview(training.network, records, vocode),
         dry_run=dry_run,
         devices=devices,
     )

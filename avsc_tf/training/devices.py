@@ -20,8 +20,9 @@ import tensorflow as tf
 
 from avsc_tf import errors
 from avsc_tf.config import TrainingConfig
-from avsc_tf.datasets.batches import WHOLE, Share
+from avsc_tf.datasets.batches import WHOLE, Share, named_read_errors
 from avsc_tf.errors import AvscError, ConfigError, DevicesLostError, TrainingError
+from avsc_tf.training.rendezvous import meet
 
 TF_CONFIG = "TF_CONFIG"
 LOST = (  # what TensorFlow says where another process is gone
@@ -93,11 +94,6 @@ class Devices:
                 f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take "
                 f"together. Add --set {network}.jit_compile=false."
             )
-        if settings.compute_dtype == "float16":
-            raise ConfigError(
-                f"{network}.compute_dtype float16: its loss scaling works on one device alone, not on {self.n}. "
-                "Use bfloat16."
-            )
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -116,7 +112,8 @@ class Devices:
         told: dict[str, Any] = {}
         if self.is_chief:
             try:
-                told["value"] = decision()
+                with named_read_errors():
+                    told["value"] = decision()
             except AvscError as error:
                 told = {"error": type(error).__name__, "message": str(error)}
         content = np.frombuffer(json.dumps(told).encode(), np.uint8)
@@ -213,19 +210,23 @@ def choose_devices(n: int = 1, *, environment: Mapping[str, str] = os.environ) -
         print(f"no GPU found: {n} parts of the CPU, which are no faster than the whole")
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n)
+    os.environ.pop(TF_CONFIG, None)  # names this process alone, or is empty, and MirroredStrategy would read it
     kind = "GPU" if gpus else "CPU"
     return Devices(tf.distribute.MirroredStrategy([f"{kind}:{k}" for k in range(n)]))
 
 
 def _several_machines(cluster: Mapping[str, Any]) -> Devices:
     tasks, task = _tasks(cluster["cluster"]), cluster["task"]
-    print(f"{task['type']} {task['index']} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    n_chiefs = len(cluster["cluster"].get("chief", ()))
+    number = int(task["index"]) + (n_chiefs if task["type"] == "worker" else 0)
+    print(f"process {number} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    meet(tasks, number)
     try:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())
     except (tf.errors.OpError, RuntimeError) as error:
         raise TrainingError(
-            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together "
-            f"({str(error).splitlines()[0][:200]}). Start the same command on each, with its own index."
+            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together ({str(error).splitlines()[0][:200]}). "
+            "See that each can be reached by all others at its port."
         ) from error
 
 
@@ -238,7 +239,8 @@ def _read_cluster(environment: Mapping[str, str]) -> Mapping[str, Any] | None:
         read = json.loads(text)
         tasks, task = read["cluster"], read["task"]
         tasks[task["type"]][int(task["index"])]
-        known = set(tasks) <= {"chief", "worker"} and all(isinstance(place, str) for place in _tasks(tasks))
+        places = [place.rpartition(":")[2].isdigit() for place in _tasks(tasks)]
+        known = set(tasks) <= {"chief", "worker"} and all(places)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         known = False
     if not known:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.datasets.faces import batches_per_epoch, frames
 from avsc_tf.errors import RecordError
 from avsc_tf.models.image_discriminator import build_image_discriminator
@@ -18,15 +16,13 @@ from avsc_tf.training.appearance import start_in_closed_form
 from avsc_tf.training.checkpoints import load_weights
 from avsc_tf.training.devices import ONE_DEVICE, Devices
 from avsc_tf.training.gan import ImageGan
+from avsc_tf.training.image_previews import image_preview
 from avsc_tf.training.loop import History, fit
 from avsc_tf.training.mixed_precision import DISCRIMINATOR_FLOAT32_LAYERS, GENERATOR_FLOAT32_LAYERS, for_training
 from avsc_tf.training.optimizers import adam
-from avsc_tf.training.previews import face_preview
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "image"
-CHECKPOINT_SECONDS = 20.0
-PREVIEW_FACES = 6
 
 
 def train_image(
@@ -65,10 +61,6 @@ def train_image(
         held_out = frames(records, "test", config, epoch=0, seed=config.seed)
     except RecordError:  # fewer held-out frames than a batch: train without scores
         held_out = None
-    shown = frames(records, "train", config, epoch=0, seed=config.seed) if held_out is None else held_out
-    with named_read_errors():
-        inputs, images, _ = next(iter(shown))
-    few = {name: value[:PREVIEW_FACES].numpy() for name, value in inputs.items()}
     history = fit(
         gan,
         lambda epoch, step, share: frames(
@@ -80,8 +72,7 @@ def train_image(
         steps_per_epoch=steps,
         validation_data=held_out,
         resume=resume,
-        preview=face_preview(gan.network, few, np.asarray(images)[:PREVIEW_FACES]),
-        checkpoint_seconds=CHECKPOINT_SECONDS,
+        preview=image_preview(gan.network, records, config),
         dry_run=dry_run,
         devices=devices,
     )

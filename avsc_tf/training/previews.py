@@ -1,47 +1,84 @@
-"""Pictures for TensorBoard: what a network makes of one held-out sentence, beside what it should make."""
+"""What previews of all networks share: which sentences they show, and how mels, faces and pictures are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-import keras
+import cv2
 import numpy as np
-import tensorflow as tf
 
-from avsc_tf.training.callbacks import Preview
+from avsc_tf.features.keypoints import JAW, LEFT_EYE, PUPILS, RIGHT_EYE
 
-GREY_RANGE = 2.5  # standard deviations shown from black to white
-
-
-def mel_preview(model: keras.Model, pair: Mapping[str, np.ndarray]) -> Preview:
-    """Source, converted and target mel of one aligned pair (schema.PAIR), one above the other."""
-    inputs = {"mel": pair["source_mel"][None], "facial": np.asarray(pair["source_facial"], np.float32)[None]}
-
-    def show(finished_epochs: int, writer: Any) -> None:
-        converted = model(inputs, training=False)["mel"][0].numpy()
-        picture = mel_picture([pair["source_mel"], converted, pair["target_mel"]])
-        with writer.as_default(step=finished_epochs):
-            tf.summary.image("source, converted, target", picture[None])
-
-    return show
+N_SHOWN = 4  # sentences, each of another emotion
+MEL_RANGE_NATS = 8.0  # shown below the loudest: 70 dB
+LINE_PX = 2
+FACE_PX = 96
+FACE_MARGIN = 0.12  # of the face's size, on every side
+INK, PAPER = (40.0,), 255
+_SUBPIXEL = 4  # bits
+OPEN_LINES = (JAW, slice(17, 22), slice(22, 27), slice(27, 31), slice(31, 36))  # jaw, brows, bridge and end of the nose
+CLOSED_LINES = (RIGHT_EYE, LEFT_EYE, slice(48, 60), slice(60, 68))  # eyes, outer and inner lips
 
 
-def mel_picture(mels: list[np.ndarray]) -> np.ndarray:
-    """Standardised mels [frames, n_mels] -> uint8 grey picture [rows, frames, 1], white lines between them."""
-    line = np.full((2, len(mels[0])), GREY_RANGE, np.float32)
-    rows = [part for mel in mels for part in (mel.T[::-1], line)][:-1]
-    grey = np.clip(np.concatenate(rows) / GREY_RANGE, -1, 1)
-    return ((grey + 1) * 127.5).astype(np.uint8)[..., None]
+def one_an_emotion(emotions: Sequence[str], *, most: int = N_SHOWN) -> list[int]:
+    """Which examples to show: the first of each emotion, then others in their order, `most` at most; rising."""
+    first = [k for k, emotion in enumerate(emotions) if emotion not in emotions[:k]]
+    others = [k for k in range(len(emotions)) if k not in first]
+    return sorted((first + others)[:most])
 
 
-def face_preview(generator: keras.Model, inputs: Mapping[str, np.ndarray], images: np.ndarray) -> Preview:
-    """Generated frames above their originals; `inputs` of the generator, `images` [n, size, size, 3] in [-1, 1]."""
+def mel_picture(mels: Sequence[np.ndarray]) -> np.ndarray:
+    """Natural-log mels [frames, n_mels], one above the other, low bands below: uint8 RGB [rows, frames, 3].
 
-    def show(finished_epochs: int, writer: Any) -> None:
-        generated = generator(inputs, training=False).numpy()
-        picture = np.concatenate([np.concatenate(list(rows), axis=1) for rows in (generated, images)])
-        with writer.as_default(step=finished_epochs):
-            tf.summary.image("generated, original", np.clip((picture + 1) / 2, 0, 1)[None])
+    One scale of colours for all, up to the loudest of the last one, which is the one to reach.
+    """
+    loudest = float(mels[-1].max())
+    levels = [np.clip((mel.T[::-1] - loudest) / MEL_RANGE_NATS + 1, 0, 1) for mel in mels]
+    coloured = [cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_MAGMA)[..., ::-1] for level in levels]
+    return stacked([np.repeat(picture, 2, axis=0) for picture in coloured])
 
-    return show
+
+def face_strips(rows: Sequence[np.ndarray], *, every: int) -> np.ndarray:
+    """Drawn faces of keypoints [T, 70, 2], every so many frames from left to right, one row above the other.
+
+    Returns:
+        uint8 [rows, columns, 1]. All faces have the scale and the place of the last row's mean face.
+    """
+    corner, scale = _place(rows[-1])
+    strips = []
+    for keypoints in rows:
+        faces = [_face((points - corner) * scale) for points in keypoints[::every]]
+        strips.append(np.concatenate(faces, axis=1)[..., None])
+    return stacked(strips)
+
+
+def stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one width above each other, white lines between them."""
+    line = np.full((LINE_PX, *pictures[0].shape[1:]), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (picture, line)][:-1])
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Mean of the numbers among them; NaN where there is none."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _place(keypoints: np.ndarray) -> tuple[np.ndarray, float]:
+    mean = keypoints.mean(axis=0)
+    low, high = mean.min(axis=0), mean.max(axis=0)
+    side = float((high - low).max()) * (1 + 2 * FACE_MARGIN)
+    return (low + high - side) / 2, FACE_PX / side
+
+
+def _face(points: np.ndarray) -> np.ndarray:
+    """uint8 [FACE_PX, FACE_PX] of points in its pixels."""
+    picture = np.full((FACE_PX, FACE_PX), PAPER, np.uint8)
+    near = points.clip(-FACE_PX, 2 * FACE_PX)  # a young network's points may lie anywhere
+    fixed = np.round(near * 2**_SUBPIXEL).astype(np.int32)
+    for lines, closed in ((OPEN_LINES, False), (CLOSED_LINES, True)):
+        for line in lines:
+            cv2.polylines(picture, [fixed[line]], closed, INK, 1, cv2.LINE_AA, _SUBPIXEL)
+    for x, y in fixed[PUPILS].tolist():
+        cv2.circle(picture, (x, y), 1 << _SUBPIXEL, INK, -1, cv2.LINE_AA, _SUBPIXEL)
+    return picture

@@ -44,6 +44,10 @@ class TrainingJob:
             from avsc_tf.conversion.sampler import WaveNetSampler
 
             options["make_sampler"] = WaveNetSampler
+        if self.network == "conversion":
+            from avsc_tf.conversion.griffin_lim import preview_vocoder
+
+            options["vocode"] = preview_vocoder(self.config)
         if self.pretrain:
             from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
 
@@ -58,9 +62,13 @@ class TrainingJob:
 
 def _trainer(network: str) -> Any:
     if network == "conversion":
-        from avsc_tf.training.conversion import train_conversion as train
-    elif network == "wavenet":
-        from avsc_tf.training.wavenet import train_wavenet as train
-    else:
-        from avsc_tf.training.image import train_image as train
-    return train
+        from avsc_tf.training.conversion import train_conversion
+
+        return train_conversion
+    if network == "wavenet":
+        from avsc_tf.training.wavenet import train_wavenet
+
+        return train_wavenet
+    from avsc_tf.training.image import train_image
+
+    return train_image

@@ -70,6 +70,7 @@ def test_override_wins(root: Path) -> None:
         ("acoustic.fft_length=1024", "acoustic.fft_length must hold acoustic.window_ms"),
         ("time.hop_ms=10", "conversion.audio_down_channels"),
         ("image.size_px=130", "image.size_px must be divisible"),
+        ("image.epochs=0", "image.epochs must be at least 1"),
         ("image.path_warp=true", "image.path_warp needs image.path_components above 0"),
         ("image.path_texture_scale=0.0", "image.path_texture_scale must be above 0"),
         ("image.path_reference=mean", "must be one of all, one_take"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.models.image_discriminator import ImageDiscriminator, build_image_discriminator
@@ -138,6 +139,19 @@ def test_a_patch_is_judged_by_what_is_near(root, rng):
     a, b = (net(x)["scores"][0].numpy()[0, ..., 0] for x in (image, other))
     np.testing.assert_array_equal(a[:4], b[:4])
     assert np.abs(a[8:] - b[8:]).min() > 0
+
+
+def test_warped_generator_is_plain_operations(root, rng, tmp_path):
+    """A SavedModel of it needs none of our code, and takes any batch."""
+    config = small(root, *WARPED)
+    net = build_image_generator(config)
+    net.get_layer("path_picture").set_weights([rng.normal(size=(4, 4800)), rng.uniform(-1, 1, 4800)])
+    net.get_layer("path_warp").set_weights([(64 + 128 * rng.random((70, 2))).reshape(-1), np.full(140, 3.0)])
+    net.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved")
+    for batch in (1, 3):
+        x = features(config, rng, batch)
+        np.testing.assert_allclose(served.serve(x), net(x, training=False), atol=1e-5)  # fused otherwise
 
 
 @pytest.mark.parametrize("overrides", [(), ("image.path_components=4", "image.feature_noise=0.1"), (*WARPED, *PATCHES)])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +21,7 @@ import numpy as np
 import pytest
 
 from avsc_tf.errors import ConfigError
+from avsc_tf.records.reader import Records
 from avsc_tf.runs import NETWORKS, history_path, weights_path
 from avsc_tf.training.conversion import train_conversion
 from avsc_tf.training.devices import ONE_DEVICE, Devices, choose_devices
@@ -74,7 +78,6 @@ def test_processes_are_numbered_from_the_chief_and_read_their_own_parts(cluster,
     [
         ({"batch_size": 4}, r"conversion\.batch_size 4: cannot be shared by 3 devices"),
         ({"batch_size": 6, "jit_compile": True}, r"--set conversion\.jit_compile=false"),
-        ({"batch_size": 6, "compute_dtype": "float16"}, r"float16: .*not on 3\. Use bfloat16"),
     ],
 )
 def test_what_many_devices_cannot_do_is_refused_before_anything_is_written(
@@ -120,6 +123,23 @@ def weights_of(run: Path, network: str) -> dict[str, np.ndarray]:
     with h5py.File(weights_path(run, network)) as file:
         file.visititems(keep)
     return found
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    """Of the conversion network."""
+    wanted, given = (weights_of(folder, "conversion") for folder in (run, other))
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(value, given[name], err_msg=name)
+
+
+def tool_arguments(root: Path, records: Records, run: Path) -> list[str]:
+    """The training of `devices_worker.py`'s conversion network, as tools/train.py is asked for it."""
+    small = ["face.n_vgg=24", "image.size_px=32", *SETTINGS]
+    return [
+        *("conversion", "--config", str(root / "tests" / "end_to_end" / "tiny.yaml")),
+        *("--records", str(records.folder), "--out", str(run)),
+        *(word for setting in small for word in ("--set", setting)),
+    ]
 
 
 def is_cancelled(network: str, name: str) -> bool:
@@ -168,14 +188,9 @@ def test_both_processes_return_the_same_network(runs):
 
 
 @pytest.mark.slow
-def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_config, tiny_records, tmp_path, root):
+def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_records, tmp_path, root):
     """One of two is killed, the other ends by itself; then one gets a Ctrl-C, and both stop after the same step."""
-    small = ["face.n_vgg=24", "image.size_px=32", *SETTINGS]
-    tool = [
-        *("conversion", "--config", str(root / "tests" / "end_to_end" / "tiny.yaml"), "--resume"),
-        *("--records", str(tiny_records.folder), "--out", str(tmp_path / "run")),
-        *(word for setting in small for word in ("--set", setting)),
-    ]
+    tool = [*tool_arguments(root, tiny_records, tmp_path / "run"), "--resume"]
 
     def run(step: int, name: str) -> tuple[list[int], list[str]]:
         codes = two_processes([["tool", "0", name, *tool], ["tool", str(step), name, *tool]], tmp_path)
@@ -190,6 +205,48 @@ def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_confi
     assert not weights_path(tmp_path / "run", "conversion").exists()
     codes, logs = run(0, "SIGINT")
     assert codes == [0, 0], logs
-    wanted, given = (weights_of(run, "conversion") for run in (runs["processes"], tmp_path / "run"))
-    for name, value in wanted.items():
-        np.testing.assert_array_equal(value, given[name], err_msg=name)
+    assert_same_weights(runs["processes"], tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own warnings
+def test_a_killed_ray_worker_is_started_again(runs, tiny_records, tmp_path, root):
+    """By Ray Train on two nodes of loopback; the result is that of the two processes, to the last bit."""
+    pytest.importorskip("ray.train", reason="Ray Train (extra `ray`) is not installed", exc_type=ImportError)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    log = tmp_path / "tool.log"
+    try:
+        cluster.add_node(num_cpus=1)
+        arguments = [*tool_arguments(root, tiny_records, tmp_path / "run"), "--ray", cluster.address, "--workers", "2"]
+        tool = start(["tool", "0", "SIGINT", *arguments], log)
+        killed = kill_a_worker(history_path(tmp_path / "run", "conversion"), tool)
+        assert tool.wait(240) == 0, log.read_text()[-3000:]
+    finally:
+        cluster.shutdown()
+    assert killed
+    assert_same_weights(runs["processes"], tmp_path / "run")
+
+
+def kill_a_worker(history: Path, tool: subprocess.Popen, *, seconds: float = 120) -> bool:
+    """Kill one of Ray's training processes once the first epoch is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and tool.poll() is None:
+        if history.is_file():
+            for pid in descendants(os.getpid()):
+                with suppress(OSError):
+                    if b"RayTrainWorker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
+                        return True
+        time.sleep(0.02)
+    return False
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (thread / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found

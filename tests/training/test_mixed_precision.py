@@ -107,6 +107,24 @@ def test_other_networks_learn_in_half_precision(dtype, tiny_config, rng):
         assert rough[-1] < rough[0]
 
 
+def test_the_warp_stays_exact_and_patches_learn_in_half_precision(tiny_config, rng):
+    image = dataclasses.replace(
+        tiny_config.image,
+        **{"compute_dtype": "bfloat16", "path_components": 3, "path_units": 8, "path_warp": True},
+        **{"discriminator_scales": 2, "feature_matching_weight": 1.0, "lr_schedule": "constant"},
+    )
+    config = dataclasses.replace(tiny_config, image=image)
+    training = build_gan(config, build_image_generator(config), total_steps=9)
+    assert training.network.get_layer("path_warp").compute_dtype == "float32"
+    size_px = image.size_px
+    inputs = {"mel": rng.normal(size=(2, 8, 80)).astype("f"), "facial": rng.normal(size=(2, 164)).astype("f")}
+    images = rng.uniform(-1, 1, (2, size_px, size_px, 3)).astype("f")
+    step = tf.function(training.train_step)
+    figures = [step((inputs, images, np.zeros((2, size_px, size_px, 1), "f"))) for _ in range(12)]
+    assert figures[-1]["generator/l1"] < figures[0]["generator/l1"]
+    assert all(value.dtype == tf.float32 for value in figures[-1].values())
+
+
 def _losses(network: str, config, dtype: str, batch, name: str) -> list[float]:
     keras.utils.set_random_seed(1)
     net = dataclasses.replace(getattr(config, network), compute_dtype=dtype, lr_schedule="constant")
