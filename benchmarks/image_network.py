@@ -267,13 +267,14 @@ def _measure(
 
 def _figures(frames: np.ndarray, one: Asked, config: Config, tracker: FaceTracker) -> dict[str, float]:
     scale = frames.shape[1] / config.face.crop_px
-    own, wanted, film = one.keypoints * scale, one.reference_keypoints * scale, one.film_keypoints * scale
+    again = face.retrack(frames, tracker, at_px=config.face.crop_px)
+    own = np.where(again.found[:, None, None], again.keypoints, one.keypoints) * scale  # where the face is
+    wanted, film = one.reference_keypoints * scale, one.film_keypoints * scale
     chosen = np.flatnonzero(one.spoken)[::FRAME_EVERY]
     laid = face_quality.eyes_laid_on(frames[chosen], own[chosen], wanted[chosen])
     lips = wanted[chosen][:, LIPS].mean(axis=1)
     plain = picture.frame_agreement(frames[chosen], one.reference[chosen], lips)
     aligned = picture.frame_agreement(laid, one.reference[chosen], lips)
-    again = face.retrack(frames, tracker, at_px=config.face.crop_px)
     seen = one.spoken & again.found
     mouth = mouth_agreement(again.keypoints[seen], one.reference_keypoints[seen])
     fed = mouth_agreement(one.keypoints[one.spoken], one.reference_keypoints[one.spoken])
