@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter, process_time
 from typing import Any
 
@@ -129,7 +130,7 @@ def pytorch(config: Config, network: str, batch: Batch, *, bfloat16: bool, compi
     peer.copy_weights(training.network, net)
     options = {"clip_norm": settings.clip_norm, "ema_decay": settings.ema_decay, "bfloat16": bfloat16}
     stepping = peer.PyTorchTraining(losses, descents, betas=betas, **options)
-    return Contender(lambda: stepping.step(tensors))
+    return Contender(partial(stepping.step, tensors))
 
 
 def records_batches(records: Records, config: Config, network: str) -> Any:

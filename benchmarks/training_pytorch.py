@@ -168,7 +168,7 @@ class PyTorchDiscriminator(nn.Module):
 
 
 class PyTorchWaveNet(nn.Module):
-    """The paper's form: companded input, softmax, no pitch, no prediction; products of [x(t - dilation), x(t)], as ours."""
+    """The paper's form: companded input, softmax, no pitch, no prediction; products as ours."""
 
     def __init__(self, net: WaveNet) -> None:
         super().__init__()

@@ -88,12 +88,32 @@ def test_outputs_are_equal(which, training, peer, config, rng):
         np.testing.assert_allclose(b.detach().numpy(), np.asarray(a), rtol=0, atol=3e-5 * scale)
 
 
-# Adam follows the sign of a gradient where that is nearly zero, which rounding turns, and the two libraries add epsilon
-# at different places; the generator's first gradients are that small.
-@pytest.mark.parametrize(("network", "tolerance"), [("conversion", 2e-4), ("wavenet", 2e-4), ("image", 1e-2)])
-def test_losses_of_three_steps_are_equal(network, tolerance, peer, config):
-    """Gradients, clipping and Adam too: the third step's loss tells of the first two."""
+@pytest.mark.parametrize("network", ["conversion", "wavenet", "image"])
+def test_losses_and_gradients_are_equal(network, peer, config):
     _, contenders = peer
+    ours, theirs = steppers(contenders, config, network)
+    figures, losses = ours.step(), theirs.step()
+    for name, parameters, _, _ in theirs.step.func.__self__.parts:
+        # float32 sums in another order, through ten layers and back
+        assert float(figures[name][0]) == pytest.approx(losses[name], rel=1e-5)
+        norm = float(torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in parameters])))
+        clip = getattr(config, network).clip_norm
+        ours_norm = float(figures[name.replace("loss", "gradient_norm")][0])
+        assert norm == pytest.approx(min(ours_norm, clip) if clip else ours_norm, rel=1e-3)
+
+
+# The generator is left out: Adam follows the sign of its first gradients, which are so small that rounding turns them.
+@pytest.mark.parametrize("network", ["conversion", "wavenet"])
+def test_a_step_of_adam_is_equal(network, peer, config):
+    _, contenders = peer
+    ours, theirs = steppers(contenders, config, network)
+    for _ in range(3):
+        figures, losses = ours.step(), theirs.step()
+    assert float(figures["loss"][0]) == pytest.approx(losses["loss"], rel=2e-4)  # as above: few signs turn
+
+
+def steppers(contenders, config, network):
+    """Both, with the same weights and batch."""
     import keras
 
     config = contenders.with_settings(config, network, batch_size=3)
@@ -101,8 +121,4 @@ def test_losses_of_three_steps_are_equal(network, tolerance, peer, config):
     keras.utils.set_random_seed(3)
     ours = contenders.ours(config, network, batch)
     keras.utils.set_random_seed(3)
-    theirs = contenders.pytorch(config, network, batch, bfloat16=False, compiled=False, n_threads=1)
-    for k in range(3):
-        figures, peers = ours.step(), theirs.step()
-        for name, value in peers.items():
-            assert float(figures[name][0]) == pytest.approx(value, rel=tolerance if k else 1e-5)
+    return ours, contenders.pytorch(config, network, batch, bfloat16=False, compiled=False, n_threads=1)
