@@ -83,17 +83,8 @@ class Devices:
 
     def check(self, settings: TrainingConfig, network: str) -> None:
         """Raises ConfigError where a training of these settings cannot run here."""
-        if self.strategy is None:
-            return
-        try:
-            self.share.size(settings.batch_size)
-        except ConfigError as error:
-            raise ConfigError(f"{network}.{error}") from error
-        if settings.jit_compile:
-            raise ConfigError(
-                f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take "
-                f"together. Add --set {network}.jit_compile=false."
-            )
+        if self.strategy is not None:
+            check_settings(settings, network, n_devices=self.n)
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -167,6 +158,19 @@ class Devices:
 
 
 ONE_DEVICE = Devices()
+
+
+def check_settings(settings: TrainingConfig, network: str, *, n_devices: int) -> None:
+    """Raises ConfigError where `n_devices` cannot train `network` together."""
+    try:
+        Share(n_devices).size(settings.batch_size)
+    except ConfigError as error:
+        raise ConfigError(f"{network}.{error}") from error
+    if settings.jit_compile and n_devices > 1:
+        raise ConfigError(
+            f"{network}.jit_compile: XLA compiles a step of one device, not one that {n_devices} devices take "
+            f"together. Add --set {network}.jit_compile=false."
+        )
 
 
 @functools.cache
