@@ -43,10 +43,12 @@ def given(convert: Convert, which: str) -> Convert:
 
 
 def main() -> None:
-    args = add_arguments(__doc__).parse_args()
+    parser = add_arguments(__doc__)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="`fixed` among them")
+    args = parser.parse_args()
     config, records, sentences = opened(args)
     rows: dict[str, dict[str, list]] = {}
-    for variant, settings in VARIANTS.items():
+    for variant, settings in ((name, VARIANTS[name]) for name in args.variants):
         for seed in range(args.seeds):
             convert = trained(with_settings(config, seed, **settings), records, args.runs / f"{variant} {seed}")
             for which in GIVEN:
@@ -65,7 +67,9 @@ def main() -> None:
         }
         for variant, by in means.items()
     }
-    write(args.json, {"sentences": len(sentences), "seeds": args.seeds, "variants": found})
+    about = {"sentences": len(sentences), "seeds": args.seeds, "epochs": config.conversion.epochs}
+    about |= {"linear_path": config.conversion.linear_path, "times": sentences[0].time_map.origin}
+    write(args.json, {"about": about, "variants": found})
     for variant, by in found.items():
         for which in GIVEN:
             cells = [by[which]["figures"][n] for n in SHOWN]

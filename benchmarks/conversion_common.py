@@ -54,7 +54,9 @@ def trained(config: Config, records: Records, run: Path) -> Convert:
     from avsc_tf.training.conversion import train_conversion
 
     model, _ = train_conversion(config, records, run, resume=True)
-    call = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    sizes = {"mel": config.acoustic.n_mels, "facial": config.face.n_facial}
+    any_length = {name: tf.TensorSpec((1, None, size), tf.float32) for name, size in sizes.items()}
+    call = tf.function(lambda inputs: model(inputs, training=False), input_signature=[any_length])
 
     def convert(source: Streams) -> Streams:
         found = call({"mel": source.mel[None], "facial": source.facial[None]})

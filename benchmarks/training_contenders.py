@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from time import perf_counter
+from functools import partial
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from avsc_tf.config import Config
-from avsc_tf.datasets.conversion import window_frames
+from avsc_tf.datasets.conversion import window_frames, windows
+from avsc_tf.datasets.faces import frames
+from avsc_tf.datasets.target_clips import recordings_of_records
+from avsc_tf.datasets.waveform import CropSampler, as_dataset
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.wavenet import build_wavenet
+from avsc_tf.records.reader import Records
 from avsc_tf.timebase import Timebase
 from avsc_tf.training.conversion import conversion_training
 from avsc_tf.training.image import build_gan
@@ -30,17 +35,13 @@ Batch = Any
 class Contender:
     """One way of taking a training step."""
 
-    name: str
     step: Callable[[], Any]
 
-    def seconds(self, n: int) -> list[float]:
-        """Of `n` steps, one by one; each has ended when its losses are there."""
-        found = []
-        for _ in range(n):
-            started = perf_counter()
-            self.step()
-            found.append(perf_counter() - started)
-        return found
+    def turn(self) -> tuple[float, float]:
+        """Seconds of one step, by the clock and of all cores together; it has ended when its losses are there."""
+        clock, cores = perf_counter(), process_time()
+        self.step()
+        return perf_counter() - clock, process_time() - cores
 
 
 def with_settings(config: Config, network: str, **changes: Any) -> Config:
@@ -87,18 +88,16 @@ def our_training(config: Config, network: str) -> TrainingModel:
     return wavenet_training(build_wavenet(config), config, total_steps=TOTAL_STEPS)
 
 
-def ours(config: Config, network: str, batch: Batch, name: str) -> Contender:
+def ours(config: Config, network: str, batch: Batch) -> Contender:
     """The step of `training.steps`, as the settings have it."""
     training = our_training(config, network)
     execution = Execution(training, getattr(config, network))
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     calls = execution.run(dataset, 10**9)
-    return Contender(name, lambda: next(calls))
+    return Contender(lambda: next(calls))
 
 
-def pytorch(
-    config: Config, network: str, batch: Batch, name: str, *, bfloat16: bool, compiled: bool, n_threads: int
-) -> Contender:
+def pytorch(config: Config, network: str, batch: Batch, *, bfloat16: bool, compiled: bool, n_threads: int) -> Contender:
     """The same network, losses and optimizer in PyTorch. Raises ImportError where it is not installed."""
     import torch
     import training_pytorch as peer
@@ -131,4 +130,18 @@ def pytorch(
     peer.copy_weights(training.network, net)
     options = {"clip_norm": settings.clip_norm, "ema_decay": settings.ema_decay, "bfloat16": bfloat16}
     stepping = peer.PyTorchTraining(losses, descents, betas=betas, **options)
-    return Contender(name, lambda: stepping.step(tensors))
+    return Contender(partial(stepping.step, tensors))
+
+
+def records_batches(records: Records, config: Config, network: str) -> Any:
+    """Batches of prepared records as training takes them: (epoch, first batch, share) -> tf.data."""
+    if network != "wavenet":
+        batches = windows if network == "conversion" else frames
+        return lambda epoch, step, share: batches(
+            records, "train", config, epoch=epoch, seed=config.seed, start_batch=step, share=share
+        )
+    mean, std = records.statistics.get("target", "mel")
+    recordings = recordings_of_records(records, "train", config, None)
+    crops = CropSampler(recordings, config, seed=config.seed, standardise=lambda mel: (mel - mean) / std)
+    n_steps = crops.crops_in_one_pass // config.wavenet.batch_size
+    return lambda epoch, step, share: as_dataset(crops, epoch, n_steps, start_batch=step, share=share)

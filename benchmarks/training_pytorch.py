@@ -8,6 +8,7 @@ bfloat16. Padding is TensorFlow's `same`: of a stride-2 layer one sample before 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -126,12 +127,12 @@ class PyTorchGenerator(nn.Module):
         widths = (s["mel_per_video"] * s["n_mels"] + s["n_facial"], *s["dense_units"], self.map_px**2)
         self.dense = len(widths) - 1
         self.layers = nn.ModuleDict()
-        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(widths)):
             norm = nn.BatchNorm1d(n_out, EPSILON, momentum)
             self.layers[f"dense_{i + 1}"] = Hidden(nn.Linear(n_in, n_out), norm, norm_first=True)
         channels = (1, *s["channels"])
         self.convolutions = len(channels) - 2
-        for i, (n_in, n_out) in enumerate(zip(channels, channels[1:-1], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(channels[:-1])):
             layer = Convolution(2, n_in, n_out, kernel, up=s["upsample"][i])
             self.layers[f"conv_{i + 1}"] = Hidden(layer, nn.BatchNorm2d(n_out, EPSILON, momentum), norm_first=True)
         self.layers["image_linear"] = Convolution(2, channels[-2], channels[-1], kernel, up=s["upsample"][-1])
@@ -153,7 +154,7 @@ class PyTorchDiscriminator(nn.Module):
         self.layers = nn.ModuleDict()
         channels, side = (3, *net.channels), net.size_px
         self.n_convolutions = len(net.channels)
-        for i, (n_in, n_out) in enumerate(zip(channels, channels[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(channels)):
             self.layers[f"conv_{i + 1}"] = Convolution(2, n_in, n_out, net.kernel_size, stride=2)
             side = max(1, side // 4)
         self.layers["score"] = nn.Linear(channels[-1] * side * side, 1)
@@ -167,7 +168,7 @@ class PyTorchDiscriminator(nn.Module):
 
 
 class PyTorchWaveNet(nn.Module):
-    """The paper's form: companded input, softmax, no pitch, no prediction. Products as ours: [x(t - dilation), x(t)]."""
+    """The paper's form: companded input, softmax, no pitch, no prediction; products as ours."""
 
     def __init__(self, net: WaveNet) -> None:
         super().__init__()
@@ -242,12 +243,10 @@ def copy_weights(ours: keras.Model, peer: nn.Module) -> None:
             module = peer.layers[layer.name]
             module = module.layer if isinstance(module, Hidden) else module
             module = module.layer if isinstance(module, Convolution) else module
-            module.weight.copy_(
-                weights[0].permute(*reversed(range(weights[0].ndim)))
-                if weights[0].ndim < 4
-                else weights[0].permute(3, 2, 0, 1)
-            )
-            module.bias.copy_(weights[1])
+            kernel, bias = weights
+            turned = (3, 2, 0, 1) if kernel.ndim == 4 else tuple(reversed(range(kernel.ndim)))
+            module.weight.copy_(kernel.permute(turned))
+            module.bias.copy_(bias)
 
 
 def _copy_lstm(weights: list[torch.Tensor], lstm: nn.LSTM) -> None:
@@ -340,4 +339,4 @@ class PyTorchTraining:
             if averages:
                 with torch.no_grad():
                     torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - self.ema_decay)
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value.detach()) for name, value in found.items()}

@@ -176,6 +176,7 @@ def _training(config: Config) -> list[Rule]:
             (0 <= net.ema_decay < 1, f"{name}.ema_decay must lie in [0, 1)"),
             (net.early_stop_epochs >= 0, f"{name}.early_stop_epochs must not be negative"),
             (net.steps_per_execution >= 1, f"{name}.steps_per_execution must be at least 1"),
+            (net.checkpoint_seconds >= 0, f"{name}.checkpoint_seconds must not be negative"),
             (net.preview_epochs >= 0, f"{name}.preview_epochs must not be negative"),
         ]
     return rules

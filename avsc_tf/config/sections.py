@@ -102,6 +102,7 @@ class TrainingConfig:
     early_stop_epochs: int = 0  # epochs without a better held-out loss after which training ends; 0: never
     steps_per_execution: int = 1  # steps between two returns from the graph
     jit_compile: bool = False  # XLA
+    checkpoint_seconds: float = 60.0  # least time between two checkpoints; 0: one after every step
     preview_epochs: int = 1  # epochs from one preview in TensorBoard to the next; 0: none
 
 

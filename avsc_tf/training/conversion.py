@@ -27,7 +27,6 @@ from avsc_tf.training.optimizers import adam
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "conversion"
-CHECKPOINT_SECONDS = 10.0
 
 
 def train_conversion(
@@ -76,7 +75,6 @@ def train_conversion(
         validation_data=whole_utterances(records, "test") if records.n_pairs("test") else None,
         resume=resume,
         preview=conversion_preview(training.network, records, vocode),
-        checkpoint_seconds=CHECKPOINT_SECONDS,
         dry_run=dry_run,
         devices=devices,
     )

@@ -20,8 +20,9 @@ import tensorflow as tf
 
 from avsc_tf import errors
 from avsc_tf.config import TrainingConfig
-from avsc_tf.datasets.batches import WHOLE, Share
+from avsc_tf.datasets.batches import WHOLE, Share, named_read_errors
 from avsc_tf.errors import AvscError, ConfigError, DevicesLostError, TrainingError
+from avsc_tf.training.rendezvous import meet
 
 TF_CONFIG = "TF_CONFIG"
 LOST = (  # what TensorFlow says where another process is gone
@@ -82,22 +83,8 @@ class Devices:
 
     def check(self, settings: TrainingConfig, network: str) -> None:
         """Raises ConfigError where a training of these settings cannot run here."""
-        if self.strategy is None:
-            return
-        try:
-            self.share.size(settings.batch_size)
-        except ConfigError as error:
-            raise ConfigError(f"{network}.{error}") from error
-        if settings.jit_compile:
-            raise ConfigError(
-                f"{network}.jit_compile: XLA compiles a step of one device, not one that {self.n} devices take "
-                f"together. Add --set {network}.jit_compile=false."
-            )
-        if settings.compute_dtype == "float16":
-            raise ConfigError(
-                f"{network}.compute_dtype float16: its loss scaling works on one device alone, not on {self.n}. "
-                "Use bfloat16."
-            )
+        if self.strategy is not None:
+            check_settings(settings, network, n_devices=self.n)
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -116,7 +103,8 @@ class Devices:
         told: dict[str, Any] = {}
         if self.is_chief:
             try:
-                told["value"] = decision()
+                with named_read_errors():
+                    told["value"] = decision()
             except AvscError as error:
                 told = {"error": type(error).__name__, "message": str(error)}
         content = np.frombuffer(json.dumps(told).encode(), np.uint8)
@@ -172,6 +160,19 @@ class Devices:
 ONE_DEVICE = Devices()
 
 
+def check_settings(settings: TrainingConfig, network: str, *, n_devices: int) -> None:
+    """Raises ConfigError where `n_devices` cannot train `network` together."""
+    try:
+        Share(n_devices).size(settings.batch_size)
+    except ConfigError as error:
+        raise ConfigError(f"{network}.{error}") from error
+    if settings.jit_compile and n_devices > 1:
+        raise ConfigError(
+            f"{network}.jit_compile: XLA compiles a step of one device, not one that {n_devices} devices take "
+            f"together. Add --set {network}.jit_compile=false."
+        )
+
+
 @functools.cache
 def _chiefs(strategy: Any) -> Any:
     """A function that gives every process the vector that the chief calls it with; all are of the same length."""
@@ -220,13 +221,16 @@ def choose_devices(n: int = 1, *, environment: Mapping[str, str] = os.environ) -
 
 def _several_machines(cluster: Mapping[str, Any]) -> Devices:
     tasks, task = _tasks(cluster["cluster"]), cluster["task"]
-    print(f"{task['type']} {task['index']} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    n_chiefs = len(cluster["cluster"].get("chief", ()))
+    number = int(task["index"]) + (n_chiefs if task["type"] == "worker" else 0)
+    print(f"process {number} of {len(tasks)}: waiting for the others ({', '.join(tasks)})", flush=True)
+    meet(tasks, number)
     try:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())
     except (tf.errors.OpError, RuntimeError) as error:
         raise TrainingError(
-            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together "
-            f"({str(error).splitlines()[0][:200]}). Start the same command on each, with its own index."
+            f"{TF_CONFIG}: the machines {', '.join(tasks)} do not come together ({str(error).splitlines()[0][:200]}). "
+            "See that each can be reached by all others at its port."
         ) from error
 
 
@@ -239,7 +243,8 @@ def _read_cluster(environment: Mapping[str, str]) -> Mapping[str, Any] | None:
         read = json.loads(text)
         tasks, task = read["cluster"], read["task"]
         tasks[task["type"]][int(task["index"])]
-        known = set(tasks) <= {"chief", "worker"} and all(isinstance(place, str) for place in _tasks(tasks))
+        places = [place.rpartition(":")[2].isdigit() for place in _tasks(tasks)]
+        known = set(tasks) <= {"chief", "worker"} and all(places)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         known = False
     if not known:

@@ -23,7 +23,6 @@ from avsc_tf.training.optimizers import adam
 from avsc_tf.training.run_folder import keep_statistics
 
 NETWORK = "image"
-CHECKPOINT_SECONDS = 20.0
 
 
 def train_image(
@@ -74,7 +73,6 @@ def train_image(
         validation_data=held_out,
         resume=resume,
         preview=image_preview(gan.network, records, config),
-        checkpoint_seconds=CHECKPOINT_SECONDS,
         dry_run=dry_run,
         devices=devices,
     )

@@ -58,7 +58,6 @@ def fit(
     validation_data: Any = None,
     resume: bool = False,
     preview: Preview | None = None,
-    checkpoint_seconds: float = 0.0,
     dry_run: bool = False,
     devices: Devices = ONE_DEVICE,
 ) -> History:
@@ -71,7 +70,6 @@ def fit(
             average, where the optimizer keeps one).
         resume: go on from the last checkpoint, where there is one.
         preview: called every `preview_epochs` epochs as `preview(finished_epochs, writer)`.
-        checkpoint_seconds: least time between two checkpoints; 0 writes one every step.
         dry_run: print what the training would be (`training.dry_run`) and write nothing.
         devices: those that `model` was built on. Of several processes the chief alone reads and writes the folder.
 
@@ -106,7 +104,6 @@ def fit(
     model.build_optimizers()
     training = _Training(
         *(model, make_dataset, run, network, settings, steps_per_epoch, validation_data, preview),
-        checkpoint_seconds=checkpoint_seconds,
         devices=devices,
     )
     training.begin(resume=claim is Claim.RESUME)
@@ -126,7 +123,6 @@ class _Training:
     steps_per_epoch: int
     validation_data: Any
     preview: Preview | None
-    checkpoint_seconds: float
     devices: Devices
     progress: Progress = field(default_factory=Progress)
     written_at: float = field(default_factory=time.monotonic)
@@ -244,7 +240,7 @@ class _Training:
         return best_epoch(self.progress.history, self.model.monitored)
 
     def _is_time(self) -> bool:
-        return time.monotonic() - self.written_at >= self.checkpoint_seconds
+        return time.monotonic() - self.written_at >= self.settings.checkpoint_seconds
 
     def _checkpoint(self) -> None:
         if not self.devices.is_chief or not are_finite(self.model):

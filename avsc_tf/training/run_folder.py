@@ -17,6 +17,8 @@ from avsc_tf.errors import ConfigError
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, config_path, network_dir, statistics_path, weights_path
 from avsc_tf.training.checkpoints import latest_checkpoint, write_atomically
 
+ONLY_WRITTEN = ("checkpoint_seconds", "preview_epochs")  # no weight depends on them
+
 
 class Claim(enum.Enum):
     """What a training may do in its folder."""
@@ -68,7 +70,8 @@ def start_over(run: Path, network: str) -> None:
 
 
 def _relevant(config: Config, network: str) -> dict[str, Any]:
-    return _flat({**config.record_settings, network: config.as_dict()[network]})
+    own = {name: value for name, value in config.as_dict()[network].items() if name not in ONLY_WRITTEN}
+    return _flat({**config.record_settings, network: own})
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -36,7 +36,6 @@ from avsc_tf.training.wavenet_previews import MakeSampler, speech_preview
 from avsc_tf.training.wavenet_start import load_initial_weights
 
 NETWORK = "wavenet"
-CHECKPOINT_SECONDS = 150.0
 VALIDATION_CROPS = 48
 ADAM_BETA_2 = 0.99
 
@@ -163,7 +162,6 @@ def fit_wavenet(
         validation_data=as_dataset(test_crops, 0, n_validation) if test_crops else None,
         resume=resume,
         preview=preview if trained is model else preview_in_float32,
-        checkpoint_seconds=CHECKPOINT_SECONDS,
         dry_run=dry_run,
         devices=devices,
     )

@@ -47,7 +47,7 @@ def train_on_ray(job: TrainingJob, *, address: str, n_workers: int) -> None:
     print(f"{job.network}: {n_workers} workers of the cluster; follow {history_path(job.run, job.network)}", flush=True)
     with connected(address) as ray:
         verdict = ray.remote(num_cpus=0)(Verdict).remote()
-        _check_folder(job)
+        _check(job, n_workers)
         # Whether an unfinished training may go on is decided; a restarted one must.
         _fit(dataclasses.replace(job, resume=True), n_workers, verdict, gpus=ray.cluster_resources().get("GPU", 0))
         reason = ray.get(verdict.why.remote())
@@ -56,9 +56,12 @@ def train_on_ray(job: TrainingJob, *, address: str, n_workers: int) -> None:
         raise getattr(errors, kind)(message)
 
 
-def _check_folder(job: TrainingJob) -> None:
+def _check(job: TrainingJob, n_workers: int) -> None:
+    """What the workers would find as well, but not until they have started."""
+    from avsc_tf.training.devices import check_settings
     from avsc_tf.training.run_folder import claim_folder
 
+    check_settings(getattr(job.config, job.network), job.network, n_devices=n_workers * job.n_devices)
     claim_folder(job.run, job.network, job.config, resume=job.resume)
 
 
@@ -81,6 +84,8 @@ def _fit(job: TrainingJob, n_workers: int, verdict: Any, *, gpus: float) -> None
         trainer = TensorflowTrainer(_work, train_loop_config=settings, scaling_config=scaling, run_config=run_config)
         try:
             trainer.fit()
+        except SystemExit as end:  # what Ray makes of Ctrl-C, once its workers are gone
+            raise KeyboardInterrupt from end
         except TrainingFailedError as error:
             last = str(error).strip().splitlines()[-1]
             raise TrainingError(f"--ray: the training failed {MAX_RESTARTS + 1} times; at last: {last}") from error

@@ -19,7 +19,7 @@ N_VGG, N_MELS = 6, 80
 
 @pytest.fixture(scope="session")
 def feature_config(root) -> Config:
-    return load_config(root / "configs" / "demo.yaml", [f"face.n_vgg={N_VGG}"])
+    return load_config(root / "configs" / "demo.yaml", [f"face.n_vgg={N_VGG}", "conversion.modality_dropout=0"])
 
 
 @pytest.fixture(scope="session")

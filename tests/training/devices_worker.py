@@ -50,9 +50,8 @@ def train_networks(records_folder: str, out: str, n_devices: str) -> None:
 
 
 def run_tool(step: str, name: str, *arguments: str) -> None:
-    from avsc_tf.training import conversion, loop
+    from avsc_tf.training import loop
 
-    conversion.CHECKPOINT_SECONDS = 0.0
     original = loop._Training._check
 
     def check(self: Any, figures: Any) -> None:
@@ -61,7 +60,7 @@ def run_tool(step: str, name: str, *arguments: str) -> None:
         original(self, figures)
 
     loop._Training._check = check  # type: ignore[method-assign]
-    sys.argv = ["train.py", *arguments]
+    sys.argv = ["train.py", *arguments, "--set", "conversion.checkpoint_seconds=0"]
     runpy.run_path(str(ROOT / "tools" / "train.py"), run_name="__main__")
 
 

@@ -121,7 +121,7 @@ def without_seconds(history):
     ids=["uncertainty", "gradient_norm and modality_dropout"],
 )
 def test_resume_equals_uninterrupted_bit_for_bit(tiny_config, tmp_path, changes):
-    config = settings(tiny_config, epochs=3, preview_epochs=0, **changes)
+    config = settings(tiny_config, epochs=3, preview_epochs=0, checkpoint_seconds=0.0, **changes)
 
     def dataset(epoch, start, share):
         data = [batch(config, np.random.default_rng([7, epoch, k])) for k in range(4)]

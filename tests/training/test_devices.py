@@ -78,7 +78,6 @@ def test_processes_are_numbered_from_the_chief_and_read_their_own_parts(cluster,
     [
         ({"batch_size": 4}, r"conversion\.batch_size 4: cannot be shared by 3 devices"),
         ({"batch_size": 6, "jit_compile": True}, r"--set conversion\.jit_compile=false"),
-        ({"batch_size": 6, "compute_dtype": "float16"}, r"float16: .*not on 3\. Use bfloat16"),
     ],
 )
 def test_what_many_devices_cannot_do_is_refused_before_anything_is_written(

@@ -69,10 +69,11 @@ def stopping(epoch: int):
     return dataset
 
 
-def train(run, config, *, seed=1, dataset=make_dataset, early_stop_epochs=2, **changes):
+def train(run, config, *, seed=1, dataset=make_dataset, early_stop_epochs=2, checkpoint_seconds=0.0, **changes):
     x = np.random.default_rng(99).normal(size=(9, 4)).astype(np.float32)
     held_out = tf.data.Dataset.from_tensor_slices((x, x.sum(1, keepdims=True))).batch(4)  # weights of 1 are best
-    net = replace(config.conversion, epochs=EPOCHS, early_stop_epochs=early_stop_epochs)
+    own = {"early_stop_epochs": early_stop_epochs, "checkpoint_seconds": checkpoint_seconds}
+    net = replace(config.conversion, epochs=EPOCHS, **own)
     arguments = {"network": "conversion", "config": replace(config, conversion=net), "steps_per_epoch": STEPS}
     training = make_model(seed)
     rows = fit(training, dataset, run=run, **{**arguments, "validation_data": held_out, **changes})

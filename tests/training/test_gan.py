@@ -151,7 +151,7 @@ def test_no_adversarial_weight_leaves_the_discriminator_alone():
 
 
 def test_resume_equals_uninterrupted(tmp_path, tiny_config):
-    config = replace(tiny_config, image=replace(tiny_config.image, epochs=4))
+    config = replace(tiny_config, image=replace(tiny_config.image, epochs=4, checkpoint_seconds=0.0))
     arguments = {"network": "image", "config": config, "steps_per_epoch": 3}
 
     def interrupted(epoch, start, share):

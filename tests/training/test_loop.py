@@ -28,7 +28,7 @@ STEPS = 5
 
 def settings_of(config: Config, **changes) -> Config:
     """The settings with other ones of the conversion network's training."""
-    kept = {"epochs": 4, "batch_size": 4, "early_stop_epochs": 0, **changes}
+    kept = {"epochs": 4, "batch_size": 4, "early_stop_epochs": 0, "checkpoint_seconds": 0.0, **changes}
     return replace(config, conversion=replace(config.conversion, **kept))
 
 
@@ -296,6 +296,15 @@ def test_settings_of_another_network_do_not_matter(tmp_path, tiny_config, root):
     assert fit(make_model(1), make_dataset, **arguments(tmp_path, other, epochs=1)) == []
 
 
+def test_settings_that_no_weight_depends_on_may_change(tmp_path, tiny_config):
+    options = {"preview_epochs": 1, "checkpoint_seconds": 0.0}
+    fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, **options))
+    options = {"preview_epochs": 3, "checkpoint_seconds": 9.0}
+    assert fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, **options)) == []
+    with pytest.raises(ConfigError, match=r"conversion\.clip_norm"):
+        fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, clip_norm=0.5))
+
+
 def test_unfinished_training_asks_for_resume(tmp_path, tiny_config, capsys):
     with pytest.raises(KeyboardInterrupt):
         fit(make_model(1), interrupted_at(1), **arguments(tmp_path, tiny_config))
@@ -321,10 +330,10 @@ def test_short_epoch_names_its_batches(tmp_path, tiny_config):
 
 def test_older_run_folders_go_on(tmp_path, tiny_config):
     """A run whose settings lack the newer ones was trained as their defaults say."""
-    config = settings_of(tiny_config, epochs=1)
-    fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1))
+    config = settings_of(tiny_config, epochs=1, checkpoint_seconds=60.0)
+    fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, checkpoint_seconds=60.0))
     path = config_path(tmp_path, "conversion")
-    newer = ("steps_per_execution", "preview_epochs", "clip_norm")
+    newer = ("steps_per_execution", "preview_epochs", "clip_norm", "checkpoint_seconds")
     text = "".join(line for line in path.read_text().splitlines(True) if not line.strip().startswith(newer))
     assert text != path.read_text()
     path.write_text(text)

@@ -23,7 +23,7 @@ EPOCHS = 3
 
 
 def settings(config: Config, *, memory_mb: int) -> Config:
-    net = replace(config.conversion, batch_size=2, window_seconds=0.4, epochs=EPOCHS)
+    net = replace(config.conversion, batch_size=2, window_seconds=0.4, epochs=EPOCHS, checkpoint_seconds=0.0)
     return replace(config, conversion=net, records=replace(config.records, memory_mb=memory_mb))
 
 

@@ -16,6 +16,7 @@ EPOCHS = 3
 
 def settings(config, **net):
     schedule = {"lr_schedule": "cosine", "warmup_steps": 3, "ema_decay": 0.9, "clip_norm": 1.0, "input_noise": 0.04}
+    schedule["checkpoint_seconds"] = 0.0
     changed = dataclasses.replace(config.wavenet, epochs=EPOCHS, steps_per_epoch=3, **schedule, **net)
     return config_from_dict(dataclasses.replace(config, wavenet=changed).as_dict())
 
@@ -41,7 +42,6 @@ def stop_in_epoch(monkeypatch, epoch: int) -> None:
 )
 def test_stopped_and_resumed_equals_uninterrupted(net, tiny_config, tiny_records, tmp_path, monkeypatch):
     config = settings(tiny_config, **net)
-    monkeypatch.setattr(wavenet, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(wavenet, "VALIDATION_CROPS", 4)
     whole, history = train_wavenet(config, tiny_records, tmp_path / "a")
     with monkeypatch.context() as stopping:
