@@ -217,19 +217,20 @@ def test_a_killed_ray_worker_is_started_again(runs, tiny_records, tmp_path, root
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     log = tmp_path / "tool.log"
+    cluster.add_node(num_cpus=1)
+    arguments = [*tool_arguments(root, tiny_records, tmp_path / "run"), "--ray", cluster.address, "--workers", "2"]
+    tool = start(["tool", "0", "SIGINT", *arguments], log)
     try:
-        cluster.add_node(num_cpus=1)
-        arguments = [*tool_arguments(root, tiny_records, tmp_path / "run"), "--ray", cluster.address, "--workers", "2"]
-        tool = start(["tool", "0", "SIGINT", *arguments], log)
         killed = kill_a_worker(history_path(tmp_path / "run", "conversion"), tool)
         assert tool.wait(240) == 0, log.read_text()[-3000:]
     finally:
+        tool.kill()
         cluster.shutdown()
     assert killed
     assert_same_weights(runs["processes"], tmp_path / "run")
 
 
-def kill_a_worker(history: Path, tool: subprocess.Popen, *, seconds: float = 120) -> bool:
+def kill_a_worker(history: Path, tool: subprocess.Popen, *, seconds: float = 300) -> bool:
     """Kill one of Ray's training processes once the first epoch is over."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and tool.poll() is None:
