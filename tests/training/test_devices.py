@@ -28,6 +28,7 @@ from avsc_tf.training.devices import ONE_DEVICE, Devices, choose_devices
 
 HERE = Path(__file__).parent
 SETTINGS = runpy.run_path(str(HERE / "devices_worker.py"))["SETTINGS"]
+pytestmark = pytest.mark.timeout(1800)  # on a busy machine TensorFlow traces these graphs for minutes
 THREE = Devices(SimpleNamespace(num_replicas_in_sync=3))  # no TensorFlow strategy is asked for more before it is built
 TOLERANCE = 1e-6  # float32: sums over the batch in another order, through at most 12 steps of Adam
 # Its gradient is zero but for rounding, whose sign Adam makes a step of: the bias before a batch norm, and with it the
@@ -98,7 +99,7 @@ def start(arguments: Sequence[str], log: Path, *, cluster: Sequence[str] = (), i
         return subprocess.Popen(command, cwd=HERE, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
 
-def two_processes(arguments: Sequence[Sequence[str]], folder: Path, *, seconds: float = 240) -> list[int]:
+def two_processes(arguments: Sequence[Sequence[str]], folder: Path, *, seconds: float = 600) -> list[int]:
     """Run two processes on loopback, each with its own arguments; returns their exit codes."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     cluster = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
@@ -154,7 +155,7 @@ def runs(tiny_records, tmp_path_factory) -> dict[str, Path]:
     for name, n_devices in (("one", 1), ("devices", 2)):
         arguments = ["networks", str(tiny_records.folder), str(folder / name), str(n_devices)]
         log = folder / f"{name}.log"
-        assert start(arguments, log).wait(300) == 0, log.read_text()[-2000:]
+        assert start(arguments, log).wait(600) == 0, log.read_text()[-2000:]
     arguments = ["networks", str(tiny_records.folder), str(folder / "processes"), "1"]
     assert two_processes([arguments] * 2, folder) == [0, 0], (folder / "process0.log").read_text()[-2000:]
     return {name: folder / name for name in ("one", "devices", "processes")}
@@ -222,7 +223,7 @@ def test_a_killed_ray_worker_is_started_again(runs, tiny_records, tmp_path, root
     tool = start(["tool", "0", "SIGINT", *arguments], log)
     try:
         killed = kill_a_worker(history_path(tmp_path / "run", "conversion"), tool)
-        assert tool.wait(240) == 0, log.read_text()[-3000:]
+        assert tool.wait(600) == 0, log.read_text()[-3000:]
     finally:
         tool.kill()
         cluster.shutdown()
