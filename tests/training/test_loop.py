@@ -124,11 +124,11 @@ def signalled_at(epoch: int, step: int):
 def test_stopped_within_an_epoch_equals_uninterrupted(step, checkpoint_seconds, tmp_path, tiny_config, capsys):
     whole = make_model(1)
     history = fit(whole, make_dataset, **arguments(tmp_path / "a", tiny_config))
-    options = {"checkpoint_seconds": checkpoint_seconds}
+    options, handler = {"checkpoint_seconds": checkpoint_seconds}, signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         fit(make_model(1), signalled_at(1, step), **arguments(tmp_path / "b", tiny_config, **options))
     assert "Go on with --resume" in "".join(capsys.readouterr())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as before
+    assert signal.getsignal(signal.SIGINT) is handler
     again = make_model(7)
     resumed = fit(again, make_dataset, **arguments(tmp_path / "b", tiny_config, resume=True, **options))
     assert_same_state(whole, again)
