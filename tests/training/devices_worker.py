@@ -27,7 +27,7 @@ SETTINGS = [
     # where a pixel equals its closed form but for rounding, the slope of |x| is chance
     *("image.path_components=0", "image.closed_form_start=false"),
     # these draw other numbers on every device
-    *("conversion.input_noise=0", "conversion.dropout=0", "image.feature_noise=0"),
+    *("conversion.input_noise=0", "conversion.dropout=0", "conversion.modality_dropout=0", "image.feature_noise=0"),
 ]
 
 
