@@ -15,7 +15,7 @@ from avsc_tf.evaluation.lip_streams import sync_streams
 from avsc_tf.evaluation.videos.material import Material
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, TIMEBASE, Watched
 from avsc_tf.features.keypoints import mouth_opening
-from avsc_tf.measures.expression import expression
+from avsc_tf.measures.expression import EXPRESSION_NAMES, expression_scale
 from avsc_tf.measures.mouth import correlation
 
 MIN_SENTENCES = 5  # to fit a canonical correlation on
@@ -33,7 +33,7 @@ class TargetModel:
         sentences: mel and lips of each training sentence.
         in_turn: the training sentences are the judged ones: each is scored by what the others taught.
         expression_scale: [k], deviations of the expression's parameters.
-        voice, face: mean embeddings, None where the extra is not installed.
+        voice: mean embedding; face: [clips, 128]. None where the extra is not installed.
     """
 
     sentences: Mapping[str, Streams]
@@ -53,10 +53,10 @@ class TargetModel:
         speaker = speaker_identity.SpeakerEncoder() if speaker_identity.available() else None
         identity = face_identity.FaceEncoder() if face_identity.available() else None
         sentences: dict[str, Streams] = {}
-        parameters, voices, faces, digest = [], [], [], hashlib.sha256()
+        films, voices, faces, digest = [], [], [], hashlib.sha256()
         for clip in material.training:
             sentences[clip.utterance] = sync_streams(clip.waveform, clip.sample_rate_hz, clip.keypoints, clip.fps)
-            parameters.append(expression(clip.keypoints))
+            films.append(clip.keypoints)
             digest.update(clip.waveform.tobytes() + clip.keypoints.tobytes())
             if speaker is not None:
                 voices.append(speaker.embed(clip.waveform, clip.sample_rate_hz))
@@ -72,9 +72,9 @@ class TargetModel:
         return cls(
             sentences,
             material.held_out_in_turn,
-            np.concatenate(parameters).std(axis=0) if parameters else np.ones(1),
+            expression_scale(films) if films else np.full(len(EXPRESSION_NAMES), np.nan),
             np.nanmean(voices, axis=0) if voices else None,
-            np.nanmean(faces, axis=0) if faces else None,
+            np.stack(faces) if faces else None,
             digest.hexdigest(),
             notes,
             _speaker=speaker,
@@ -121,7 +121,7 @@ class TargetModel:
                 "canonical_null": beside.null_mean,
                 "above_null": beside.r - beside.null_mean,
             }
-        offset = sync.offset(*streams, lips)
+        offset = sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)
         return found | {
             "offset_frames": offset.frames,
             "offset_size": abs(offset.frames),
@@ -147,5 +147,5 @@ class TargetModel:
             return None
         seen = np.flatnonzero(video.found)
         chosen = seen[np.linspace(0, len(seen) - 1, min(FRAMES_EMBEDDED, len(seen))).astype(int)]
-        embedded = [self._identity.embed(video.crops[t], video.keypoints[t]) for t in chosen]
-        return face_identity.identity_distance(np.stack(embedded), self.face)
+        embeddings = self._identity.embed_frames(video.crops[chosen], video.keypoints[chosen])
+        return face_identity.identity_distance(embeddings, self.face)
