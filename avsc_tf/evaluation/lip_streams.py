@@ -14,7 +14,9 @@ N_MELS = 80  # paper 3.1
 FMAX_HZ = 8000.0  # as in configs/paper.yaml
 LOG_FLOOR = 1e-4  # smallest mel magnitude, the same
 SPEECH_MARGIN_SECONDS = 0.2  # lips open before the sound and close after it
-_LOUD_SHARE = 0.3  # of the way from a clip's quiet frames (5th percentile) to its loud ones (95th)
+_QUIETER = (
+    2.5  # nepers, 22 dB, under a clip's loud frames (95th percentile): no speech; digital silence changes nothing
+)
 
 
 def sync_streams(
@@ -69,8 +71,7 @@ def within_speech(mel: np.ndarray, fps: int) -> np.ndarray:
     Silence at both ends, with closed lips, correlates by itself and says little of synchrony.
     """
     level = mel.mean(axis=1)
-    quiet, high = np.percentile(level, (5, 95))
-    loud = np.flatnonzero(level >= quiet + _LOUD_SHARE * (high - quiet))
+    loud = np.flatnonzero(level >= np.percentile(level, 95) - _QUIETER)
     margin = round(SPEECH_MARGIN_SECONDS * fps)
     inside = np.zeros(len(mel), bool)
     inside[max(0, loud[0] - margin) : loud[-1] + 1 + margin] = True

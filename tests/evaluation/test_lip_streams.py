@@ -62,7 +62,9 @@ def test_what_cannot_be_laid_side_by_side_is_refused(keypoints: np.ndarray) -> N
 
 
 def test_speech_begins_and_ends_with_its_loud_frames() -> None:
-    mel = np.full((60, 4), -9.0)
+    mel = np.full((60, 4), -6.0)
     mel[20:30] = mel[35:40] = -2.0
-    inside = within_speech(mel, FPS)
-    assert np.flatnonzero(inside).tolist() == list(range(15, 45))  # 5 frames, 0.2 s, on each side; the pause counts
+    expected = list(range(15, 45))  # 5 frames, 0.2 s, on each side; the pause counts
+    assert np.flatnonzero(within_speech(mel, FPS)).tolist() == expected
+    mel[:10] = -9.2  # digital silence
+    assert np.flatnonzero(within_speech(mel, FPS)).tolist() == expected
