@@ -23,6 +23,7 @@ from avsc_tf.evaluation.videos.material import (
     Material,
     NaturalClip,
     SentenceInfo,
+    short_labels,
 )
 from avsc_tf.evaluation.videos.measure import map_by_cepstra
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, Watched, watch
@@ -71,13 +72,13 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
     ]
     rows = {row: {name: by[name].video for name in names if name in by} for row, by in clips.items()}
     answers = write_answers([pairs[name] for name in names], out / "videos", origin=_origin(rows))
-    labels = {CONVERTED: str(folders.videos), VERSUS: str(folders.versus)}
+    systems = {CONVERTED: [folders.videos], **({VERSUS: [folders.versus]} if folders.versus else {})}
     return Material(
         rows | answers,
         sentences,
         WatchedClips(training, face),
         folders.training is None,
-        labels,
+        short_labels(systems),
         _notes(folders, clips, names, answers),
     )
 

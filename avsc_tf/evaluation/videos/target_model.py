@@ -121,7 +121,9 @@ class TargetModel:
                 "canonical_null": beside.null_mean,
                 "above_null": beside.r - beside.null_mean,
             }
-        offset = sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)
+        offset = (
+            sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)
+        )
         return found | {
             "offset_frames": offset.frames,
             "offset_size": abs(offset.frames),
