@@ -31,9 +31,9 @@ RECIPE = (  # of `waveform_distortion`
     f"Mel-cepstral distortion in dB (Kubichek 1993): 10/ln 10 * sqrt(2 * sum of (c_n - c'_n)^2), n = 1 to {ORDER}, "
     f"c0 left out; sound at {COMPARED_AT_HZ // 1000} kHz; mel-cepstra from the power spectrum (Hann window of "
     f"{WINDOW_MS:g} ms every {HOP_MS:g} ms, floored 80 dB below the clip's strongest) by the all-pass transform "
-    f"(Tokuda et al. 1994; SPTK's freqt), alpha 0.41; frames more than {SILENCE_BELOW_PEAK_DB:g} dB below their own clip's "
-    f"loudest left out; exact DTW on the Euclidean distance of c1 to c{ORDER}, steps (1,0), (0,1), (1,1) of equal "
-    "weight; mean over the steps of the path."
+    f"(Tokuda et al. 1994; SPTK's freqt), alpha 0.41; frames more than {SILENCE_BELOW_PEAK_DB:g} dB below their own "
+    f"clip's loudest left out; exact DTW on the Euclidean distance of c1 to c{ORDER}, steps (1,0), (0,1), (1,1) of "
+    "equal weight; mean over the steps of the path."
 )
 
 
