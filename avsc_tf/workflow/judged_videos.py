@@ -1,8 +1,8 @@
 """Makes the finished videos that an evaluation of run folders judges: each row of answers as mp4 files of one kind.
 
-OUT/videos/ROW/NAME.mp4 for the target's recording, the source's, the converted sentences and the trivial answers. All go
-the way of every finished video (pictures to H.264, sound to AAC), so that their figures differ by what they show. What
-has mel and no waveform (mean, ridge, the target through the alignment) speaks by Griffin-Lim.
+OUT/videos/ROW/NAME.mp4 for the target's recording, the source's, the converted sentences and the trivial answers. All
+go the way of every finished video (pictures to H.264, sound to AAC), so that their figures differ by what they show.
+What has mel and no waveform (mean, ridge, the target through the alignment) speaks by Griffin-Lim.
 """
 
 from __future__ import annotations

@@ -88,10 +88,10 @@ class TargetModel:
         return {
             "training_sentences": len(self.sentences),
             "explanation": (
-                f"Canonical r: mel spectrum (window and hop of 40 ms) and lip keypoints as in the paper's 4.5, their dimensions "
-                f"reduced, projections fitted on {len(self.sentences)} sentences of the natural target ({how}) and applied to "
-                "the judged sentence; beside it the same with sound and lips shifted in time, which is what chance gives. "
-                f"{NAIVE_MEANING}"
+                "Canonical r: mel spectrum (window and hop of 40 ms) and lip keypoints as in the paper's 4.5, their "
+                f"dimensions reduced, projections fitted on {len(self.sentences)} sentences of the natural target "
+                f"({how}) and applied to the judged sentence; beside it the same with sound and lips shifted in time, "
+                f"which is what chance gives. {NAIVE_MEANING}"
             ),
         }
 
