@@ -45,6 +45,13 @@ EVALUATION = [
     "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
+IDENTITY = [  # in no other extra: 120 MB of weights, and PyTorch with them
+    "Resemblyzer==0.1.4",  # speaker encoder: the weights are read from this version's file; it asks for torch
+    "webrtcvad>=2.0.10,<3",  # voice detection before it, as there
+    "dlib-bin>=20,<21",  # face descriptors; dlib without a compiler
+    "face_recognition_models==0.3.0",  # dlib's weights
+]
+
 RAY = [
     "ray[train]>=2.44,<2.61",  # preparation and training on many machines; resolves together with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
@@ -68,11 +75,21 @@ setup(
     version="0.1.0",
     description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
     packages=find_packages(include=["avsc_tf", "avsc_tf.*"]),
-    package_data={"avsc_tf": ["py.typed", "pretrained/*", "evaluation/*.html", "records/*.html"]},
+    package_data={
+        "avsc_tf": [
+            "py.typed",
+            "pretrained/*",
+            "evaluation/*.html",
+            "evaluation/*.css",
+            "evaluation/videos/*.html",
+            "records/*.html",
+        ]
+    },
     python_requires=">=3.11,<3.13",
     install_requires=REQUIREMENTS,
     extras_require={
         "evaluation": EVALUATION,
+        "identity": IDENTITY,
         "ray": RAY,
         "benchmarks": BENCHMARKS,
         "dev": DEVELOPMENT + EVALUATION + RAY,
