@@ -64,11 +64,10 @@ def _take_over(first: Path, out: Path) -> None:
                 shutil.copytree(row, out / kind / row.name, dirs_exist_ok=True)
 
 
-def about(config: Config, seeds: int) -> dict[str, Any]:
+def about(config: Config) -> dict[str, Any]:
     """The budget that both systems had."""
     net = config.conversion
     return {
-        "seeds": seeds,
         "epochs": net.epochs,
         "learning_rate": net.learning_rate,
         "linear_path": net.linear_path,
@@ -85,7 +84,10 @@ def main() -> None:
     if args.only_train:
         return
     found = pool([evaluated(each, seed, args) for seed, each in enumerate(systems)])
-    write(args.json, {"about": about(config, args.seeds) | found["about"], **{k: v for k, v in found.items() if k != "about"}})
+    write(
+        args.json,
+        {"about": about(config, args.seeds) | found["about"], **{k: v for k, v in found.items() if k != "about"}},
+    )
     print(table_text(found))
 
 

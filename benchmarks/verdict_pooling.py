@@ -16,6 +16,8 @@ from avsc_tf.evaluation.videos.catalogue import CATALOGUE, FIGURES
 from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, TARGET, VERSUS
 
 JUDGED = (CONVERTED, VERSUS)
+NONE = "-"
+ABOUT = ("sentences", "interval", "test", "notes")
 PRIMARY = ("canonical_r", "mcd_db", "mouth_distance")  # synchrony, voice, face: named before anything was measured
 WITH_SENTENCES = (CONVERTED, VERSUS, TARGET)
 
@@ -42,7 +44,10 @@ def pool(reports: Sequence[Report]) -> dict[str, Any]:
                 if len(seeds) > 1
             }
     return {
-        "about": {**{k: reports[0]["about"][k] for k in ("sentences", "interval", "test", "notes")}, "seeds": len(seeds)},
+        "about": {
+            **{k: reports[0]["about"][k] for k in ("sentences", "interval", "test", "notes")},
+            "seeds": len(seeds),
+        },
         "primary": _primary(difference),
         "difference": difference,
         "tables": _without_sentences(tables.summary(means)),
@@ -143,14 +148,14 @@ def _rows_text(by_table: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(entry: Mapping[str, Any] | None, decimals: int) -> str:
-    return "–" if entry is None or entry["mean"] is None else f"{entry['mean']:.{decimals}f}"
+    return NONE if entry is None or entry["mean"] is None else f"{entry['mean']:.{decimals}f}"
 
 
 def _bounds(entry: Mapping[str, Any], places: int) -> str:
     if entry["low"] is None:
-        return "–"
+        return NONE
     return f"{entry['low']:+.{places}f} to {entry['high']:+.{places}f}"
 
 
 def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return NONE if value is None else f"{value:.4f}"

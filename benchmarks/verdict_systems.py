@@ -5,21 +5,24 @@ modality and of stride 1. What no seed of a conversion network touches is traine
 must hear the mel alone to serve both, and the image network, which the baseline has without mel.
 
     RUNS/shared, RUNS/shared_visual        WaveNet and image network; image network without mel
-    RUNS/joint_0, audio_0, visual_0, ...   one folder a conversion network and seed, ready for tools/convert.py
+    RUNS/trained/joint_0, audio_0, ...     each conversion network as it was trained, by its seed
+    RUNS/joint_0, audio_0, visual_0, ...   complete run folders for tools/convert.py and tools/evaluate.py
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from conversion_common import trained, with_settings
+from conversion_common import with_settings
 
-from avsc_tf.config import Config
+from avsc_tf.config import Config, load_saved_config, save_config
 from avsc_tf.errors import ConfigError
 from avsc_tf.records.reader import Records
-from avsc_tf.runs import config_path, history_path, weights_path
+from avsc_tf.runs import config_path, history_path, statistics_path, weights_path
 
 PLAIN = {"loss_balance": "fixed", "modality_dropout": 0.0}  # what a network of one modality cannot have
 NETWORKS_OF = {"joint": ("wavenet", "image"), "audio": ("wavenet",), "visual": ("image",)}
@@ -50,36 +53,58 @@ def check_settings(config: Config) -> None:
 
 
 def make_systems(config: Config, records: Records, runs: Path, seed: int) -> Systems:
-    """Train the three conversion networks of a seed, or take them, and complete their run folders."""
+    """Train the three conversion networks of a seed, or take them, and complete their run folders.
+
+    Raises:
+        ConfigError: what lies in the folders was trained with other settings.
+    """
     folders = {name: runs / f"{name}_{seed}" for name in MODALITIES}
     for name, run in folders.items():
         shared = _shared_networks(config, records, runs, visual=name == "visual")
-        trained(with_settings(config, seed, modalities=MODALITIES[name], **PLAIN), records, run)
+        settings = with_settings(config, seed, modalities=MODALITIES[name], **PLAIN)
+        _train("conversion", settings, records, runs / "trained" / run.name)
+        _copy_network(runs / "trained" / run.name, "conversion", run, records_seed=config.seed)
         for network in NETWORKS_OF[name]:
-            _copy_network(shared, network, run)
+            _copy_network(shared, network, run, records_seed=config.seed)
+        shutil.copyfile(statistics_path(records.folder), statistics_path(run))
     return Systems(**folders)
 
 
 def _shared_networks(config: Config, records: Records, runs: Path, *, visual: bool) -> Path:
     """WaveNet and image network for the networks that hear, an image network without mel for those that only see."""
-    from avsc_tf.training.image import train_image
-    from avsc_tf.training.wavenet import train_wavenet
-
     image = replace(config.image, preview_epochs=0, mel_input=config.image.mel_input and not visual)
     quiet = replace(config, image=image, wavenet=replace(config.wavenet, preview_epochs=0))
     run = runs / ("shared_visual" if visual else "shared")
-    if not visual and not weights_path(run, "wavenet").is_file():
-        train_wavenet(quiet, records, run, resume=True)
-    if not weights_path(run, "image").is_file():
-        train_image(quiet, records, run, resume=True)
+    for network in NETWORKS_OF["visual" if visual else "joint"]:
+        _train(network, quiet, records, run)
     return run
 
 
-def _copy_network(shared: Path, network: str, run: Path) -> None:
-    """The weights last: where they are, all is."""
-    if weights_path(run, network).is_file():
+def _train(network: str, config: Config, records: Records, run: Path) -> None:
+    from avsc_tf.training.conversion import train_conversion
+    from avsc_tf.training.image import train_image
+    from avsc_tf.training.run_folder import Claim, claim_folder
+    from avsc_tf.training.wavenet import train_wavenet
+
+    trainings: dict[str, Callable[..., Any]] = {
+        "conversion": train_conversion,
+        "wavenet": train_wavenet,
+        "image": train_image,
+    }
+    if claim_folder(run, network, config, resume=True) is not Claim.FINISHED:
+        trainings[network](config, records, run, resume=True)
+
+
+def _copy_network(folder: Path, network: str, run: Path, *, records_seed: int) -> None:
+    """The weights last: where they are, all is.
+
+    The settings of a complete run name the seed of its records, not that of its training: an untrained VGG-19 has its
+    weights from there, and another one would describe another face.
+    """
+    trained, copied = weights_path(folder, network), weights_path(run, network)
+    if copied.is_file() and copied.stat().st_mtime >= trained.stat().st_mtime:
         return
-    config_path(run, network).parent.mkdir(parents=True, exist_ok=True)
-    for path in (config_path, history_path, weights_path):
-        if path(shared, network).is_file():
-            shutil.copyfile(path(shared, network), path(run, network))
+    save_config(replace(load_saved_config(config_path(folder, network)), seed=records_seed), config_path(run, network))
+    for path in (history_path, weights_path):
+        if path(folder, network).is_file():
+            shutil.copyfile(path(folder, network), path(run, network))
