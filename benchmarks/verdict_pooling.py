@@ -30,7 +30,7 @@ def pool(reports: Sequence[Report]) -> dict[str, Any]:
 
     Returns:
         tables[table][row][figure] as in report.json; difference[table][figure] with mean, low, high, n, p, p_holm
-        (over all figures), better, by_seed; primary[figure] with p_holm over the three primary figures.
+        (over the headline figures), better, by_seed; primary[figure] with p_holm over the three primary figures.
     """
     seeds = [values_of(report) for report in reports]
     means = mean_of(seeds)
