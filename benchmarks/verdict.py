@@ -84,10 +84,7 @@ def main() -> None:
     if args.only_train:
         return
     found = pool([evaluated(each, seed, args) for seed, each in enumerate(systems)])
-    write(
-        args.json,
-        {"about": about(config, args.seeds) | found["about"], **{k: v for k, v in found.items() if k != "about"}},
-    )
+    write(args.json, found | {"about": about(config) | found["about"]})
     print(table_text(found))
 
 
