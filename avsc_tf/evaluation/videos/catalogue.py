@@ -136,6 +136,14 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         ),
         Figure("above_null", "above chance", 3, "higher", "canonical r less its time-shifted null"),
         Figure(
+            "lip_movement",
+            "lip movement",
+            2,
+            "one",
+            "how far the lips move in the direction that goes with the sound, beside the natural target's training "
+            "sentences; r does not see it",
+        ),
+        Figure(
             "naive_r",
             "naive r",
             3,
