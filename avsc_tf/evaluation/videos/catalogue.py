@@ -52,7 +52,13 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "lower",
             "share of frames voiced in one and not in the other; what lies 24 dB below the reference's speech has no voice",
         ),
-        Figure("duration_ratio", "duration ratio", 2, "one", "seconds from first to last audible frame, beside the reference's"),
+        Figure(
+            "duration_ratio",
+            "duration ratio",
+            2,
+            "one",
+            "seconds from first to last audible frame, beside the reference's",
+        ),
         Figure("loudness_db", "loudness, dB off", 1, "zero", "LUFS (ITU-R BS.1770) less the reference's"),
         Figure("predicted_mos", "predicted MOS", 2, "higher", "DNSMOS, overall quality 1 to 5; knows no reference"),
         Figure(
@@ -64,11 +70,19 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         ),
     ),
     FACE: (
-        Figure("keypoint_distance", "keypoints, eye dist.", 4, "lower", "70 keypoints, eye corners laid on each other, mean distance"),
+        Figure(
+            "keypoint_distance",
+            "keypoints, eye dist.",
+            4,
+            "lower",
+            "70 keypoints, eye corners laid on each other, mean distance",
+        ),
         Figure("mouth_distance", "mouth, eye dist.", 4, "lower", "the 20 lip points, the same"),
         Figure("opening_r", "opening r", 3, "higher", "correlation of the inner lips' distance with the reference's"),
         Figure("width_r", "width r", 3, "higher", "correlation of the mouth's width with the reference's"),
-        Figure("opening_sd_ratio", "opening's extent", 2, "one", "standard deviation of the opening beside the reference's"),
+        Figure(
+            "opening_sd_ratio", "opening's extent", 2, "one", "standard deviation of the opening beside the reference's"
+        ),
         Figure(
             "expression_distance",
             "expression",
@@ -76,13 +90,31 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "lower",
             "brows, eyelids and mouth as distances on the stabilised face, in standard deviations of the natural target",
         ),
-        Figure("mouth_ssim", "mouth SSIM", 3, "higher", "7 x 7 windows on grey levels in a box about the mouth, eyes laid on each other"),
+        Figure(
+            "mouth_ssim",
+            "mouth SSIM",
+            3,
+            "higher",
+            "7 x 7 windows on grey levels in a box about the mouth, eyes laid on each other",
+        ),
         Figure("face_ssim", "face SSIM", 3, "higher", "the same over the whole crop"),
         Figure("psnr_db", "PSNR, dB", 1, "higher", "over the whole crop, eyes laid on each other"),
-        Figure("texture_distance", "texture", 3, "lower", "Gabor energies and colours on four scales, in the manner of LPIPS"),
+        Figure(
+            "texture_distance",
+            "texture",
+            3,
+            "lower",
+            "Gabor energies and colours on four scales, in the manner of LPIPS",
+        ),
         Figure("edge_ratio", "sharpness", 2, "one", "gradient energy in the face, beside the reference's"),
         Figure("flicker_ratio", "flicker", 2, "one", "second difference over time at the nose, beside the reference's"),
-        Figure("identity_distance", "identity", 3, "lower", "dlib's face embedding: distance to the target's mean; 0.6 is dlib's own bound"),
+        Figure(
+            "identity_distance",
+            "identity",
+            3,
+            "lower",
+            "dlib's face embedding: distance to the target's mean; 0.6 is dlib's own bound",
+        ),
         Figure("face_share", "frames with a face", 3, "higher", "share of pictures in which FaceMesh sees a face"),
     ),
     SYNC: (
@@ -94,14 +126,38 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "first canonical correlation of mel (40 ms window and hop) and lips; projections fitted on the natural target's "
             "training sentences, applied to this sentence",
         ),
-        Figure("canonical_null", "shifted in time", 3, "none", "the same, sound and lips shifted against each other: what chance gives"),
+        Figure(
+            "canonical_null",
+            "shifted in time",
+            3,
+            "none",
+            "the same, sound and lips shifted against each other: what chance gives",
+        ),
         Figure("above_null", "above chance", 3, "higher", "canonical r less its time-shifted null"),
-        Figure("naive_r", "naive r", 3, "none", "canonical correlation fitted on this one sentence, all dimensions: near 1 for anything"),
-        Figure("naive_null", "naive, shifted", 3, "none", "the naive figure of sound and lips that do not belong together"),
-        Figure("loudness_opening_r", "loudness and opening r", 3, "higher", "Pearson's r of loudness and mouth opening"),
-        Figure("offset_frames", "lips after sound, frames", 2, "zero", "lag of the strongest correlation, between frames by a parabola"),
+        Figure(
+            "naive_r",
+            "naive r",
+            3,
+            "none",
+            "canonical correlation fitted on this one sentence, all dimensions: near 1 for anything",
+        ),
+        Figure(
+            "naive_null", "naive, shifted", 3, "none", "the naive figure of sound and lips that do not belong together"
+        ),
+        Figure(
+            "loudness_opening_r", "loudness and opening r", 3, "higher", "Pearson's r of loudness and mouth opening"
+        ),
+        Figure(
+            "offset_frames",
+            "lips after sound, frames",
+            2,
+            "zero",
+            "lag of the strongest correlation, between frames by a parabola",
+        ),
         Figure("offset_size", "size of the offset", 2, "lower", "the same without its sign, video frames"),
-        Figure("sync_confidence", "confidence", 3, "higher", "correlation at the offset less the median over other lags"),
+        Figure(
+            "sync_confidence", "confidence", 3, "higher", "correlation at the offset less the median over other lags"
+        ),
     ),
 }
 FIGURES = {figure.name: figure for figures in CATALOGUE.values() for figure in figures}
