@@ -13,25 +13,27 @@ from typing import NamedTuple
 
 import librosa
 import numpy as np
+import soxr
 from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import cdist
 
 from avsc_tf.alignment.dtw import MAX_CELLS, warping_path
 from avsc_tf.errors import AlignmentError
 
+COMPARED_AT_HZ = 16_000  # above 8 kHz speech is so weak that noise nobody hears would rule the figure
 ORDER = 24
 HOP_MS, WINDOW_MS = 5.0, 25.0
 DECIBEL = 10 / np.log(10) * np.sqrt(2)
 SILENCE_BELOW_PEAK_DB = 40.0
-POWER_FLOOR = 1e-10  # of white noise of variance 1: the rounding of 16 bits, where digital silence would give log 0
+POWER_FLOOR = 1e-8  # of the clip's strongest: 80 dB below it nothing is told apart, digital silence has no log 0
 N_LEVEL_POINTS = 64  # of the mel axis, where a frame's level is read
-RECIPE = (
+RECIPE = (  # of `waveform_distortion`
     f"Mel-cepstral distortion in dB (Kubichek 1993): 10/ln 10 * sqrt(2 * sum of (c_n - c'_n)^2), n = 1 to {ORDER}, "
-    f"c0 left out; mel-cepstra from the power spectrum (Hann window of {WINDOW_MS:g} ms every {HOP_MS:g} ms) by the "
-    "all-pass transform (Tokuda et al. 1994; SPTK's freqt), alpha fitted to the mel scale at the sampling rate "
-    f"(0.41 at 16 kHz, 0.554 at 48 kHz); frames more than {SILENCE_BELOW_PEAK_DB:g} dB below their clip's own loudest "
-    "left out; exact DTW on the Euclidean distance of c1 to "
-    f"c{ORDER}, steps (1,0), (0,1), (1,1) of equal weight; mean over the steps of the path."
+    f"c0 left out; sound at {COMPARED_AT_HZ // 1000} kHz; mel-cepstra from the power spectrum (Hann window of "
+    f"{WINDOW_MS:g} ms every {HOP_MS:g} ms, floored 80 dB below the clip's strongest) by the all-pass transform "
+    f"(Tokuda et al. 1994; SPTK's freqt), alpha 0.41; frames more than {SILENCE_BELOW_PEAK_DB:g} dB below their own "
+    f"clip's loudest left out; exact DTW on the Euclidean distance of c1 to c{ORDER}, steps (1,0), (0,1), (1,1) of "
+    "equal weight; mean over the steps of the path."
 )
 
 
@@ -40,6 +42,14 @@ class MelCepstralDistortion(NamedTuple):
 
     mean_db: float
     path: np.ndarray  # int32 [steps, 2]: frames of a and of b, silence left out
+
+
+def waveform_distortion(waveform: np.ndarray, reference: np.ndarray, sample_rate_hz: int) -> MelCepstralDistortion:
+    """Mel-cepstral distortion of two waveforms [samples] by the whole `RECIPE`; see `mel_cepstral_distortion`."""
+    a, b = (np.asarray(x, np.float64) for x in (waveform, reference))
+    if sample_rate_hz != COMPARED_AT_HZ:
+        a, b = (soxr.resample(x, sample_rate_hz, COMPARED_AT_HZ) for x in (a, b))
+    return mel_cepstral_distortion(mel_cepstra(a, COMPARED_AT_HZ), mel_cepstra(b, COMPARED_AT_HZ))
 
 
 def mel_cepstra(
@@ -71,9 +81,8 @@ def mel_cepstra(
         center=False,
     )
     power = np.abs(spectrum.T) ** 2 / np.sum(librosa.filters.get_window("hann", window) ** 2)
-    return power_to_mel_cepstra(
-        np.maximum(power, POWER_FLOOR), order=order, alpha=mel_alpha(sample_rate_hz) if alpha is None else alpha
-    )
+    floored = np.maximum(power, max(POWER_FLOOR * power.max(), np.finfo(float).tiny))
+    return power_to_mel_cepstra(floored, order=order, alpha=mel_alpha(sample_rate_hz) if alpha is None else alpha)
 
 
 def power_to_mel_cepstra(power: np.ndarray, *, order: int, alpha: float) -> np.ndarray:
@@ -138,7 +147,7 @@ def sounding(cepstra: np.ndarray) -> np.ndarray:
 
 
 def mel_cepstral_distortion(a: np.ndarray, b: np.ndarray) -> MelCepstralDistortion:
-    """Distortion of mel-cepstra `a` [frames, order + 1] beside `b` [frames of b, order + 1]; see `RECIPE`.
+    """Distortion of mel-cepstra `a` [frames, order + 1] beside `b` [frames of b, order + 1], paired by DTW.
 
     A tuple of the mean in dB and the path that pairs the frames. NaN and an empty path where one has no frame.
 

@@ -35,13 +35,7 @@ class Figure:
 
 CATALOGUE: dict[str, tuple[Figure, ...]] = {
     VOICE: (
-        Figure(
-            "mcd_db",
-            "MCD, dB",
-            2,
-            "lower",
-            RECIPE,
-        ),
+        Figure("mcd_db", "MCD, dB", 2, "lower", RECIPE),
         Figure("f0_rmse_cents", "F0 RMSE, cents", 0, "lower", "pYIN, 65 to 450 Hz, frames voiced in both"),
         Figure("f0_rmse_hz", "F0 RMSE, Hz", 1, "lower", "the same in Hz"),
         Figure("f0_r", "F0 r", 2, "higher", "correlation of log F0 over frames voiced in both"),
@@ -50,7 +44,8 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "voicing error",
             3,
             "lower",
-            "share of frames voiced in one and not in the other; what lies 24 dB below the reference's speech has no voice",
+            "share of frames voiced in one and not in the other; what lies 24 dB below the reference's speech has "
+            "no voice",
         ),
         Figure(
             "duration_ratio",
@@ -66,7 +61,8 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "speaker similarity",
             3,
             "higher",
-            "cosine of the speaker encoder's embedding (Resemblyzer, GE2E) with the target's mean over training sentences",
+            "cosine of the speaker encoder's embedding (Resemblyzer, GE2E) with the target's mean over training "
+            "sentences",
         ),
     ),
     FACE: (
@@ -81,14 +77,19 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         Figure("opening_r", "opening r", 3, "higher", "correlation of the inner lips' distance with the reference's"),
         Figure("width_r", "width r", 3, "higher", "correlation of the mouth's width with the reference's"),
         Figure(
-            "opening_sd_ratio", "opening's extent", 2, "one", "standard deviation of the opening beside the reference's"
+            "opening_sd_ratio",
+            "opening's extent",
+            2,
+            "one",
+            "standard deviation of the opening beside the reference's",
         ),
         Figure(
             "expression_distance",
             "expression",
             2,
             "lower",
-            "brows, eyelids and mouth as distances on the stabilised face, in standard deviations of the natural target",
+            "brows, eyelids and mouth as distances on the stabilised face, in standard deviations of the natural "
+            "target",
         ),
         Figure(
             "mouth_ssim",
@@ -123,8 +124,8 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "canonical r",
             3,
             "higher",
-            "first canonical correlation of mel (40 ms window and hop) and lips; projections fitted on the natural target's "
-            "training sentences, applied to this sentence",
+            "first canonical correlation of mel (40 ms window and hop) and lips; projections fitted on the "
+            "natural target's training sentences, applied to this sentence",
         ),
         Figure(
             "canonical_null",
@@ -135,6 +136,14 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         ),
         Figure("above_null", "above chance", 3, "higher", "canonical r less its time-shifted null"),
         Figure(
+            "lip_movement",
+            "lip movement",
+            2,
+            "one",
+            "how far the lips move in the direction that goes with the sound, beside the natural target's training "
+            "sentences; r does not see it",
+        ),
+        Figure(
             "naive_r",
             "naive r",
             3,
@@ -142,10 +151,18 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "canonical correlation fitted on this one sentence, all dimensions: near 1 for anything",
         ),
         Figure(
-            "naive_null", "naive, shifted", 3, "none", "the naive figure of sound and lips that do not belong together"
+            "naive_null",
+            "naive, shifted",
+            3,
+            "none",
+            "the naive figure of sound and lips that do not belong together",
         ),
         Figure(
-            "loudness_opening_r", "loudness and opening r", 3, "higher", "Pearson's r of loudness and mouth opening"
+            "loudness_opening_r",
+            "loudness and opening r",
+            3,
+            "higher",
+            "Pearson's r of loudness and mouth opening",
         ),
         Figure(
             "offset_frames",
@@ -156,7 +173,11 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         ),
         Figure("offset_size", "size of the offset", 2, "lower", "the same without its sign, video frames"),
         Figure(
-            "sync_confidence", "confidence", 3, "higher", "correlation at the offset less the median over other lags"
+            "sync_confidence",
+            "confidence",
+            3,
+            "higher",
+            "correlation at the offset less the median over other lags",
         ),
     ),
 }
