@@ -28,8 +28,8 @@ FILE_NAME = "drift.json"
 def report_drift(videos: Sequence[Path], config: Path, out: Path) -> str:
     """Measure each video and write OUT/drift.json.
 
-    The canonical projections come from the video itself: they say which movement belongs to which sound, and a drift of
-    some frames over the whole does not hide that.
+    The canonical projections come from the video itself, fitted at the lag at which sound and lips share most: they say
+    which movement belongs to which sound, and a drift of some frames over the whole does not hide that.
 
     Raises:
         MediaError: a video cannot be read, is silent, or is too short for a line.
@@ -40,7 +40,7 @@ def report_drift(videos: Sequence[Path], config: Path, out: Path) -> str:
     with FaceTracker(face.min_detection_confidence) as tracker:
         for path in videos:
             mel, lips = long_streams(path, tracker)
-            fitted = LipCorrelation.fit([(mel, lips)])
+            fitted = LipCorrelation.fit_at_best_lag(mel, lips)
             run = drift(*fitted.variates(mel, lips), fps=FPS, weights=fitted.weights)
             middle, low, high = run.frames_in_ten_minutes
             found[str(path)] = {

@@ -41,3 +41,13 @@ def test_a_clip_of_two_windows_has_no_line(fitted: LipCorrelation, talker: Any) 
     heard, seen = fitted.variates(*talker.says(1100, 52))
     found = drift(heard, seen, fps=25, weights=fitted.weights)
     assert len(found.offsets_frames) == 2 and np.isnan(found.frames_in_ten_minutes).all()
+
+
+@pytest.mark.parametrize(("late", "ppm"), [(5, 0), (-7, 300)])
+def test_a_video_that_teaches_itself(late: int, ppm: int, talker: Any) -> None:
+    """No training sentences: projections fitted in place would hide that the lips are late."""
+    mel, lips = talker.says(N_FRAMES // 2, 53, late_frames=late, drift=ppm * 1e-6)
+    own = LipCorrelation.fit_at_best_lag(mel, lips)
+    found = drift(*own.variates(mel, lips), fps=25, weights=own.weights)
+    assert found.offsets_frames[0] == pytest.approx(late, abs=0.3)
+    assert found.frames_in_ten_minutes[0] == pytest.approx(ppm * 1e-6 * N_FRAMES, abs=0.4)
