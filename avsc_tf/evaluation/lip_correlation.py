@@ -22,7 +22,7 @@ N_MEL_COMPONENTS, N_LIP_COMPONENTS = 20, 10  # more gain nothing on held-out sen
 PENALTY = 0.03  # of a standardised dimension's variance
 N_PAIRS = 5  # canonical pairs that `offset` looks at; later ones share nothing on held-out sentences
 MIN_SHIFT_SECONDS = 0.4  # of the null: longer than a syllable
-FROZEN_SHARE = 0.05  # of the training lips' movement: less is the tracker's jitter
+FROZEN_SHARE = 0.1  # of the training lips' movement: a still picture with film noise re-tracked moves 0.02 to 0.06
 
 NAIVE_MEANING = (
     "Naive r: canonical correlation of all 80 mel bands with all 40 lip coordinates, fitted and scored on the same "
@@ -96,16 +96,24 @@ class LipCorrelation:
     def variates(self, mel: np.ndarray, lips: np.ndarray) -> Streams:
         """[T, K] each; NaN outside the speech, where there is no face, and everywhere where the lips are frozen.
 
-        Frozen: the first lip variate moves less than a twentieth of what it moves in the training sentences.
+        Frozen: `lip_movement` under a tenth, which is the tracker's jitter.
         """
         used = _used(mel, lips, self.fps)
-        (heard, seen), n = _centred(mel, lips, used), len(used)
-        heard, seen = heard @ self.mel_weights, seen @ self.lip_weights
-        if not used.any() or seen[:, 0].std() < FROZEN_SHARE * self.lip_deviation:
-            used, heard, seen = np.zeros(n, bool), heard[:0], seen[:0]
-        out = np.full((2, n, len(self.training_r)), np.nan)
-        out[:, used] = heard, seen
+        out = np.full((2, len(used), len(self.training_r)), np.nan)
+        if self.lip_movement(mel, lips) >= FROZEN_SHARE:
+            heard, seen = _centred(mel, lips, used)
+            out[:, used] = heard @ self.mel_weights, seen @ self.lip_weights
         return out[0], out[1]
+
+    def lip_movement(self, mel: np.ndarray, lips: np.ndarray) -> float:
+        """Deviation of the first lip variate in units of the training sentences'; NaN without a face in the speech.
+
+        Correlation does not see how far lips move: conversion that dampens them keeps its r and shows here.
+        """
+        used = _used(mel, lips, self.fps)
+        if not used.any():
+            return float("nan")
+        return float((lips[: len(used)][used] @ self.lip_weights[:, 0]).std() / self.lip_deviation)
 
     def score(self, mel: np.ndarray, lips: np.ndarray) -> float:
         """r of the first pair in one sentence, -1 to 1; NaN where the lips are frozen."""

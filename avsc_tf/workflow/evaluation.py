@@ -96,7 +96,7 @@ def _evaluate_runs(
     systems = {row: System(tuple(runs), vocoder, seed) for row, runs in named.items()}
     material = make_videos(records, systems, folders, out, second_take=second_take)
     about = {
-        "settings": f"Records {records_folder}; voices by the {vocoder}, seed {seed}; trivial rows speak by Griffin-Lim."
+        "settings": f"Records {records_folder}; voices by {vocoder}, seed {seed}; trivial rows speak by Griffin-Lim."
     }
     return evaluate_videos(material, settings.face, out, about=about)
 

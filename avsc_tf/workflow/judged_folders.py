@@ -23,6 +23,7 @@ from avsc_tf.evaluation.videos.material import (
     Material,
     NaturalClip,
     SentenceInfo,
+    short_labels,
 )
 from avsc_tf.evaluation.videos.measure import map_by_cepstra
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, Watched, watch
@@ -46,7 +47,9 @@ class JudgedFolders:
 
 
 def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Material:
-    """Match the folders by name, and make the trivial answers' videos in OUT/videos; sentences are those with a reference.
+    """Match the folders by name, and make the trivial answers' videos in OUT/videos.
+
+    Sentences are those that have a reference.
 
     Raises:
         MediaError: a folder is missing or holds no clips, or a training clip is one of the judged sentences.
@@ -71,13 +74,13 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
     ]
     rows = {row: {name: by[name].video for name in names if name in by} for row, by in clips.items()}
     answers = write_answers([pairs[name] for name in names], out / "videos", origin=_origin(rows))
-    labels = {CONVERTED: str(folders.videos), VERSUS: str(folders.versus)}
+    systems = {CONVERTED: [folders.videos], **({VERSUS: [folders.versus]} if folders.versus else {})}
     return Material(
         rows | answers,
         sentences,
         WatchedClips(training, face),
         folders.training is None,
-        labels,
+        short_labels(systems),
         _notes(folders, clips, names, answers),
     )
 
@@ -128,8 +131,8 @@ def _notes(
         )
     if folders.training is None:
         notes.append(
-            "No --training recordings of the target: what is fitted on natural speech (canonical correlation, mean, ridge) "
-            "is fitted on the references of the other sentences, each left out in turn."
+            "No --training recordings of the target: what is fitted on natural speech (canonical correlation, mean, "
+            "ridge) is fitted on the references of the other sentences, each left out in turn."
         )
     if answers and RIDGE not in answers:
         notes.append("No --source recordings: the rows of the source, of ridge and of the alignment cannot be made.")
@@ -159,8 +162,8 @@ def _training(folders: JudgedFolders, names: list[str]) -> list[ClipSource]:
     both = sorted({clip.utterance for clip in clips} & set(names))
     if both:
         raise MediaError(
-            f"{folders.training}: {both[0]} is a judged sentence; what is fitted must not have seen it. Take it away, or "
-            "leave --training out: each sentence is then judged by what the others taught."
+            f"{folders.training}: {both[0]} is a judged sentence; what is fitted must not have seen it. Take it away, "
+            "or leave --training out: each sentence is then judged by what the others taught."
         )
     return clips
 

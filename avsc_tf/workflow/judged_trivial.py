@@ -1,6 +1,7 @@
 """Trivial answers for folders of videos: what mean, ridge and alignment give where there are no records.
 
-Sentences are split into `N_FOLDS` parts; each part's answers are fitted on the others, so none has seen its own sentence.
+Sentences are split into `N_FOLDS` parts; each part's answers are fitted on the others, so none has seen its own
+sentence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Makes the finished videos that an evaluation of run folders judges: each row of answers as mp4 files of one kind.
 
-OUT/videos/ROW/NAME.mp4 for the target's recording, the source's, the converted sentences and the trivial answers. All go
-the way of every finished video (pictures to H.264, sound to AAC), so that their figures differ by what they show. What
-has mel and no waveform (mean, ridge, the target through the alignment) speaks by Griffin-Lim.
+OUT/videos/ROW/NAME.mp4 for the target's recording, the source's, the converted sentences and the trivial answers. All
+go the way of every finished video (pictures to H.264, sound to AAC), so that their figures differ by what they show.
+What has mel and no waveform (mean, ridge, the target through the alignment) speaks by Griffin-Lim.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from avsc_tf.errors import BundleError
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences, through_alignment
 from avsc_tf.evaluation.rows import Answer, TrivialAnswers
 from avsc_tf.evaluation.videos.material import (
-    CONVERTED,
     MEAN,
     RIDGE,
     SECOND_TAKE,
     SOURCE,
     TARGET,
     THROUGH_ALIGNMENT,
-    VERSUS,
     Material,
     NaturalClip,
     SentenceInfo,
+    short_labels,
 )
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.media.clips import find_clips
@@ -57,10 +56,6 @@ class System:
     runs: Sequence[Path]
     vocoder: Vocoder
     seed: int
-
-    @property
-    def label(self) -> str:
-        return " + ".join(str(run) for run in self.runs)
 
     def digest(self, records: Records) -> str:
         """Of everything its videos depend on."""
@@ -100,7 +95,7 @@ def make_videos(
     if second_take is not None:
         rows[SECOND_TAKE] = {c.utterance: c.video for c in find_clips(second_take) if c.utterance in names}
     infos = [SentenceInfo(s.utterance, s.emotion, s.source["sentence"], s.time_map) for s in sentences]
-    labels = {row: system.label for row, system in systems.items()}
+    labels = short_labels({row: system.runs for row, system in systems.items()})
     return Material(rows, infos, TrainingClips(records), labels=labels, notes=_notes(sentences))
 
 
@@ -155,7 +150,9 @@ def _convert(system: System, sentences: Sequence[Sentence], row: RowFolder, reco
     if not sentences:
         return
     converter: Converter = load_bundle(*system.runs, vocoders=[system.vocoder])
-    with tqdm(total=len(sentences), desc=f"convert by {system.label}", unit="sentence", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(sentences), desc=f"convert by {system.runs[0].name}", unit="sentence", dynamic_ncols=True
+    ) as bar:
         for start in range(0, len(sentences), SENTENCES_A_BATCH):
             batch = sentences[start : start + SENTENCES_A_BATCH]
             features = [converter.convert_features(_features(s)) for s in batch]

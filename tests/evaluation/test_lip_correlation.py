@@ -83,6 +83,16 @@ def test_frozen_lips_have_no_correlation(fitted: LipCorrelation, rng: np.random.
     assert np.isnan(naive_canonical_r(mel, still))
 
 
+def test_dampened_lips_keep_r_and_lose_movement(fitted: LipCorrelation, talker: Any) -> None:
+    mel, lips = talker.says(120, 904)
+    dampened = lips.mean(axis=0) + 0.5 * (lips - lips.mean(axis=0))
+    assert fitted.score(mel, dampened) == pytest.approx(fitted.score(mel, lips), abs=1e-9)
+    movement = fitted.lip_movement(mel, lips)
+    assert movement == pytest.approx(1, abs=0.25)  # another sentence moves a little less or more
+    assert fitted.lip_movement(mel, dampened) == pytest.approx(0.5 * movement)
+    assert np.isnan(fitted.lip_movement(mel, np.full_like(lips, np.nan)))
+
+
 def test_head_shape_and_level_do_not_matter(fitted: LipCorrelation, talker: Any) -> None:
     """Another recording level and a smile that stays: constants of a sentence."""
     mel, lips = talker.says(120, 904)

@@ -20,6 +20,7 @@ from avsc_tf.measures.mel_cepstrum import HOP_MS, mel_cepstral_distortion
 COLOURS = {CONVERTED: "#c2410c", VERSUS: "#7c3aed", TARGET: "#1d4ed8", SOURCE: "#6b7280"}
 OTHER_COLOUR, NULL_COLOUR = "#9aa1ab", "#d9dde3"
 JITTER = 0.16
+EDGE = 6.0  # of the axis of differences
 LOUD_RANGE = 8.0  # nepers of a spectrogram's colours
 
 
@@ -62,9 +63,9 @@ def correlation_distribution(
 
 
 def differences(found: Mapping[str, Mapping[str, Any]], first: str, second: str) -> bytes | None:
-    """Every figure's paired difference in standard errors' own scale: mean and interval over its half width.
+    """Every figure's paired difference and its 95 % interval, in halves of that interval; None where there is none.
 
-    What lies right of 0 speaks for `first`; the line is the 95 % interval.
+    What lies right of 0 speaks for `first`. A difference beyond the edge is an arrow there; winners are coloured.
     """
     entries = [(name, entry) for by in found.values() for name, entry in by.items() if _can_draw(name, entry)]
     if not entries:
@@ -73,18 +74,17 @@ def differences(found: Mapping[str, Mapping[str, Any]], first: str, second: str)
         figure = Figure(figsize=(9.5, 0.9 + 0.27 * len(entries)), layout="constrained")
         axes = figure.subplots()
         for place, (name, entry) in enumerate(entries):
-            sign = 1.0 if FIGURES[name].better == "higher" else -1.0
-            half = max((entry["high"] - entry["low"]) / 2, 1e-12)
-            ends = sorted(sign * entry[k] / half for k in ("low", "high"))
-            sure = bool(entry["better"])
-            colour = INK if not sure else COLOURS[CONVERTED] if entry["better"] == CONVERTED else COLOURS[VERSUS]
-            axes.plot(ends, [place, place], color=colour, lw=2.2 if sure else 1.2)
-            axes.plot(sign * entry["mean"] / half, place, "o", ms=5, color=colour)
+            unit = (1.0 if FIGURES[name].better == "higher" else -1.0) / ((entry["high"] - entry["low"]) / 2)
+            mean, colour = unit * entry["mean"], COLOURS[entry["better"]] if entry["better"] else INK
+            if abs(mean) > EDGE:
+                axes.plot(np.sign(mean) * EDGE, place, marker=">" if mean > 0 else "<", ms=7, color=colour)
+                continue
+            axes.plot([unit * entry["low"], unit * entry["high"]], [place, place], color=colour, lw=2)
+            axes.plot(mean, place, "o", ms=5, color=colour)
         axes.axvline(0, color=RULE, lw=1)
         axes.set_yticks(range(len(entries)), [FIGURES[name].title for name, _ in entries])
-        axes.set_ylim(len(entries) - 0.4, -0.6)
+        axes.set(ylim=(len(entries) - 0.4, -0.6), xlim=(-EDGE - 0.8, EDGE + 0.8))
         axes.set_xlabel(f"← {second} better          difference / half its 95 % interval          {first} better →")
-        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         return as_png(figure)
 
 

@@ -191,7 +191,7 @@ def _report(material: Material, measured: Measured, target: TargetModel, about: 
             "rows": {row: material.label(row) for row in ROWS if row in material.rows},
             "notes": [*material.notes, *target.notes],
             "interval": "95 % percentile bootstrap interval of the mean over sentences",
-            "test": "two-sided sign-flip permutation test over sentences; p_holm holds for all figures together",
+            "test": "two-sided sign-flip permutation test over sentences",
             "lip_correlation": target.about,
             "method": METHOD,
         },

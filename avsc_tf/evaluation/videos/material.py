@@ -72,3 +72,13 @@ class Material:
     def label(self, row: str) -> str:
         """What a reader calls a row."""
         return self.labels.get(row, ROW_LABELS.get(row, row))
+
+
+def short_labels(folders: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """What to call systems by their folders: the last parts of the paths, as many as tell them apart."""
+    paths = {row: [path.resolve().parts for path in named] for row, named in folders.items()}
+    for depth in range(1, 1 + max(len(parts) for named in paths.values() for parts in named)):
+        labels = {row: " + ".join("/".join(parts[-depth:]) for parts in named) for row, named in paths.items()}
+        if len(set(labels.values())) == len(labels):
+            break
+    return labels

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from avsc_tf.evaluation import face_quality, voice
-from avsc_tf.evaluation.timeline import TimeMap, warp_frames, warp_keypoints
+from avsc_tf.evaluation.timeline import TimeMap, picture_seconds, warp_frames, warp_keypoints
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, TIMEBASE, Watched
 from avsc_tf.features.keypoints import LIPS
@@ -33,10 +33,9 @@ def time_map_between(
 
     By what is known of source and target, where the video is as long as its source; by the sounds of the two else.
     """
-    if of_source is not None and source_frames is not None:
-        if abs(video.n_frames - source_frames) <= SAME_LENGTH_FRAMES:
-            return of_source
-    return map_by_sound(video, reference)
+    if of_source is None or source_frames is None or abs(video.n_frames - source_frames) > SAME_LENGTH_FRAMES:
+        return map_by_sound(video, reference)
+    return of_source
 
 
 def map_by_sound(video: Watched, reference: Watched) -> TimeMap:
@@ -107,23 +106,13 @@ def voice_alone(video: Watched, target: TargetModel) -> Figures:
     }
 
 
-def face_figures(video: Watched, reference: Watched, times: TimeMap, target: TargetModel) -> Figures:
-    """The face beside a reference's (catalogue: face), in the speech, on the video's timeline."""
-    if not video.has_face or not reference.has_face:
-        return {}
-    seconds = (np.arange(video.n_frames) + 0.5) / FPS
-    there = times(seconds)
-    wanted = warp_keypoints(reference.keypoints, there, TIMEBASE)
-    seen = times.spoken(seconds) & video.found
+def movement_figures(video: Watched, reference: Watched, times: TimeMap, target: TargetModel) -> Figures:
+    """How the face moves beside a reference's, in the speech, on the video's timeline; empty without a face."""
+    seen, _, wanted = _faces(video, reference, times)
     if not seen.any():
         return {}
     agreement = mouth.mouth_agreement(video.keypoints[seen], wanted[seen])
     everywhere, at_mouth = mouth.keypoint_distance(video.keypoints[seen], wanted[seen])
-    chosen = np.flatnonzero(seen)[::FRAME_EVERY]
-    pictures = warp_frames(reference.crops, there[chosen], TIMEBASE)
-    laid = face_quality.eyes_laid_on(video.crops[chosen], video.keypoints[chosen], wanted[chosen])
-    frames = picture.frame_agreement(laid, pictures, wanted[chosen, LIPS].mean(axis=1))
-    beside = (video.crops, video.keypoints, reference.crops, reference.keypoints)
     return {
         "keypoint_distance": everywhere,
         "mouth_distance": at_mouth,
@@ -131,6 +120,20 @@ def face_figures(video: Watched, reference: Watched, times: TimeMap, target: Tar
         "width_r": agreement.width_r,
         "opening_sd_ratio": agreement.opening_sd_ratio,
         "expression_distance": expression_distance(video.keypoints[seen], wanted[seen], target.expression_scale),
+    }
+
+
+def picture_figures(video: Watched, reference: Watched, times: TimeMap) -> Figures:
+    """How the face looks beside a reference's, every `FRAME_EVERY`th picture; empty without a face."""
+    seen, there, wanted = _faces(video, reference, times)
+    if not seen.any():
+        return {}
+    chosen = np.flatnonzero(seen)[::FRAME_EVERY]
+    pictures = warp_frames(reference.crops, there[chosen], TIMEBASE)
+    laid = face_quality.eyes_laid_on(video.crops[chosen], video.keypoints[chosen], wanted[chosen])
+    frames = picture.frame_agreement(laid, pictures, wanted[chosen, LIPS].mean(axis=1))
+    beside = (video.crops, video.keypoints, reference.crops, reference.keypoints)
+    return {
         "mouth_ssim": frames.mouth_ssim,
         "face_ssim": frames.frame_ssim,
         "psnr_db": float(np.mean([picture.psnr_db(a, b) for a, b in zip(laid, pictures, strict=True)])),
@@ -138,6 +141,14 @@ def face_figures(video: Watched, reference: Watched, times: TimeMap, target: Tar
         "edge_ratio": face_quality.edge_ratio(*beside),
         "flicker_ratio": face_quality.flicker_ratio(*beside),
     }
+
+
+def _faces(video: Watched, reference: Watched, times: TimeMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which frames count (bool [T]), their moments in the reference's time [T], and its keypoints then [T, 70, 2]."""
+    seconds = picture_seconds(video.n_frames, TIMEBASE)
+    there = times(seconds)
+    wanted = warp_keypoints(reference.keypoints, there, TIMEBASE)
+    return times.spoken(seconds) & video.found & np.isfinite(wanted[:, 0, 0]), there, wanted
 
 
 def face_alone(video: Watched, target: TargetModel) -> Figures:
@@ -158,7 +169,11 @@ def all_figures(
     """Every table of one video, beside the target's recording of the sentence."""
     return {
         "voice": voice_figures(video, reference, times, target) | voice_alone(video, target),
-        "face": face_figures(video, reference, times, target) | face_alone(video, target),
+        "face": {
+            **movement_figures(video, reference, times, target),
+            **picture_figures(video, reference, times),
+            **face_alone(video, target),
+        },
         "sync": sync_alone(video, utterance, target),
     }
 
@@ -168,24 +183,9 @@ def beside_source(video: Watched, source: Watched, target: TargetModel) -> Figur
     times = (
         same_time(video) if abs(video.n_frames - source.n_frames) <= SAME_LENGTH_FRAMES else map_by_sound(video, source)
     )
-    found = voice_figures(video, source, times, target) | face_figures(video, source, times, target)
+    found = voice_figures(video, source, times, target) | movement_figures(video, source, times, target)
     found["speaker_similarity"] = target.similarity_of(video, source)
-    return {name: value for name, value in found.items() if name in AGAINST_SOURCE}
-
-
-AGAINST_SOURCE = (
-    "mcd_db",
-    "f0_rmse_cents",
-    "f0_r",
-    "voicing_error",
-    "duration_ratio",
-    "speaker_similarity",
-    "opening_r",
-    "width_r",
-    "mouth_distance",
-    "expression_distance",
-    "face_ssim",
-)
+    return found
 
 
 def finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:

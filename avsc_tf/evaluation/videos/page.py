@@ -31,6 +31,7 @@ from avsc_tf.features.keypoints import mouth_opening
 
 TEMPLATE = "videos/page.html"
 MAX_SHEETS = 8
+MAX_COLUMNS = 8
 SHEET_ROWS = (SOURCE, CONVERTED, VERSUS, RIDGE, TARGET)
 TITLES = {
     "voice": "Voice",
@@ -61,7 +62,7 @@ def write_page(path: Path, found: Mapping[str, Any], material: Material, look: W
     text = environment.get_template(TEMPLATE).render(
         about=found["about"],
         labels=labels,
-        tables=[_table(name, found["tables"].get(name, {}), labels) for name in (*CATALOGUE, "to_source")],
+        tables=[_tables(name, found["tables"].get(name, {}), labels) for name in (*CATALOGUE, "to_source")],
         distribution=_distribution(found, labels),
         versus=_versus(found),
         differences=drawings.differences(found["versus"], labels[CONVERTED], labels.get(VERSUS, "")),
@@ -77,20 +78,25 @@ def write_page(path: Path, found: Mapping[str, Any], material: Material, look: W
     os.replace(beside, path)
 
 
-def _table(name: str, rows: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+def _tables(name: str, rows: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """One table's figures in parts that fit on a page."""
     columns = CATALOGUE.get(name) or tuple(FIGURES[f] for f in next(iter(rows.values()), {}))
     columns = tuple(c for c in columns if any(_mean(rows, row, c.name) is not None for row in rows))
     n = max((entry["n"] for row in rows.values() for entry in row.values()), default=0)
-    lines = [
-        {
-            "label": labels.get(row, row),
-            "ours": row in (CONVERTED, VERSUS),
-            "cells": [_cell(rows[row].get(c.name) or {}, c, n) for c in columns],
-        }
-        for row in ROWS
-        if row in rows
-    ]
-    return {"name": name, "title": TITLES[name], "heads": _heads(columns), "rows": lines if columns else [], "n": n}
+    parts = []
+    for start in range(0, len(columns), MAX_COLUMNS):
+        chosen = columns[start : start + MAX_COLUMNS]
+        lines = [
+            {
+                "label": labels.get(row, row),
+                "ours": row in (CONVERTED, VERSUS),
+                "cells": [_cell(rows[row].get(c.name) or {}, c, n) for c in chosen],
+            }
+            for row in ROWS
+            if row in rows
+        ]
+        parts.append({"heads": _heads(chosen), "rows": lines})
+    return {"name": name, "title": TITLES[name], "parts": parts, "n": n}
 
 
 def _heads(columns: Sequence[Figure]) -> list[tuple[str, str]]:
@@ -137,6 +143,7 @@ def _versus(found: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "p_holm": _p(entry["p_holm"]),
                     "n": entry["n"],
                     "better": entry["better"],
+                    "headline": name in HEADLINES,
                 }
             )
     return lines
@@ -160,7 +167,7 @@ def _emotions(found: Mapping[str, Any]) -> dict[str, Any] | None:
         for name in shown:
             for row in rows_shown:
                 entry = tables.get(where[name], {}).get(row, {}).get(name) or {}
-                cells.append(_cell(entry, FIGURES[name], entry.get("n", 0)))
+                cells.append(number_text(entry.get("mean"), FIGURES[name].decimals))
         lines.append({"label": emotion.replace("_", ", "), "cells": cells, "all": emotion == "all"})
     return {"heads": _heads([FIGURES[n] for n in shown]), "systems": rows_shown, "rows": lines}
 

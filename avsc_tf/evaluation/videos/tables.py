@@ -10,7 +10,7 @@ from typing import Any
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import figure_entry
 from avsc_tf.evaluation.paired import holm, paired_difference
-from avsc_tf.evaluation.videos.catalogue import FIGURES
+from avsc_tf.evaluation.videos.catalogue import FIGURES, HEADLINES
 from avsc_tf.evaluation.videos.material import CONVERTED, VERSUS, SentenceInfo
 
 # table -> row -> figure -> utterance -> value (None: not measured)
@@ -53,9 +53,10 @@ def by_emotion(values: Values, sentences: Sequence[SentenceInfo]) -> dict[str, A
 
 
 def versus(values: Values, *, first: str = CONVERTED, second: str = VERSUS) -> dict[str, Any]:
-    """table -> figure -> the difference `first` - `second`, p, p by Holm over all figures, and which is better.
+    """table -> figure -> the difference `first` - `second`, p, and for the headlines p by Holm and which is better.
 
-    `better` is a row's name where Holm's p is below 0.05, "" elsewhere.
+    Holm's correction is over `catalogue.HEADLINES`, chosen before anything was compared; the other figures stand beside
+    them with their plain p. `better` is a row's name where Holm's p is below 0.05, else "".
     """
     rows = []
     for table, by_row in values.items():
@@ -65,14 +66,14 @@ def versus(values: Values, *, first: str = CONVERTED, second: str = VERSUS) -> d
                 continue
             found = paired_difference(by, other)
             if found.difference.n:
-                means = [_mean(x, by, other) for x in (by, other)]
-                rows.append((table, name, found, means))
-    adjusted = holm([found.p for _, _, found, _ in rows])
+                rows.append((table, name, found, [_mean(x, by, other) for x in (by, other)]))
+    heads = [name for _, name, _, _ in rows if name in HEADLINES]
+    corrected = dict(zip(heads, holm([found.p for _, name, found, _ in rows if name in HEADLINES]), strict=True))
     result: dict[str, Any] = {}
-    for (table, name, found, means), p_holm in zip(rows, adjusted, strict=True):
-        entry = {k: v for k, v in figure_entry(found.difference).items() if k != "sentences"}
-        gain = FIGURES[name].gain(*means)
+    for table, name, found, means in rows:
+        p_holm, gain = corrected.get(name, float("nan")), FIGURES[name].gain(*means)
         winner = (first if gain > 0 else second) if p_holm < 0.05 and gain else ""
+        entry = {k: v for k, v in figure_entry(found.difference).items() if k != "sentences"}
         result.setdefault(table, {})[name] = {**entry, "p": _plain(found.p), "p_holm": _plain(p_holm), "better": winner}
     return result
 

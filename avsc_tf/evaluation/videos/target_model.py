@@ -88,10 +88,10 @@ class TargetModel:
         return {
             "training_sentences": len(self.sentences),
             "explanation": (
-                f"Canonical r: mel spectrum (window and hop of 40 ms) and lip keypoints as in the paper's 4.5, their dimensions "
-                f"reduced, projections fitted on {len(self.sentences)} sentences of the natural target ({how}) and applied to "
-                "the judged sentence; beside it the same with sound and lips shifted in time, which is what chance gives. "
-                f"{NAIVE_MEANING}"
+                "Canonical r: mel spectrum (window and hop of 40 ms) and lip keypoints as in the paper's 4.5, their "
+                f"dimensions reduced, projections fitted on {len(self.sentences)} sentences of the natural target "
+                f"({how}) and applied to the judged sentence; beside it the same with sound and lips shifted in time, "
+                f"which is what chance gives. {NAIVE_MEANING}"
             ),
         }
 
@@ -120,8 +120,11 @@ class TargetModel:
                 "canonical_r": beside.r,
                 "canonical_null": beside.null_mean,
                 "above_null": beside.r - beside.null_mean,
+                "lip_movement": lips.lip_movement(*streams),
             }
-        offset = sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)
+        offset = (
+            sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)
+        )
         return found | {
             "offset_frames": offset.frames,
             "offset_size": abs(offset.frames),

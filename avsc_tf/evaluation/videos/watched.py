@@ -1,7 +1,7 @@
 """A finished video as it is seen and heard: everything is taken from the file, nothing from what made it.
 
-All videos are brought to one form, whatever their size and rates: 25 pictures a second, a crop of 256 px that follows the
-face, sound at 16 kHz. So figures of different tools compare; what a recording holds above 8 kHz is not judged.
+All videos are brought to one form, whatever their size and rates: 25 pictures a second, a crop of 256 px that follows
+the face, sound at 16 kHz. So figures of different tools compare; what a recording holds above 8 kHz is not judged.
 """
 
 from __future__ import annotations

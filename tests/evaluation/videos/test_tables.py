@@ -45,23 +45,26 @@ def test_by_emotion(values):
     assert tables.by_emotion(values, [SentenceInfo("u0"), SentenceInfo("u1")]) == {}
 
 
-def test_versus_names_the_better_only_beyond_chance(values):
+def test_versus_corrects_and_judges_headlines_alone(values):
     found = tables.versus(values)
     mcd = found["voice"]["mcd_db"]
     assert mcd["mean"] == pytest.approx(-1.033, abs=1e-3)  # of the six that both have
     assert mcd["p"] == pytest.approx(2 / 64)
-    assert mcd["p_holm"] == pytest.approx(4 / 64)  # two figures were tested
-    assert mcd["better"] == ""
-    assert found["voice"]["f0_r"]["p"] == 1.0
+    assert mcd["p_holm"] == pytest.approx(2 / 64)  # the only headline of the two
+    assert mcd["better"] == "converted"
+    assert found["voice"]["f0_r"] | {"p": 1.0, "p_holm": None, "better": ""} == found["voice"]["f0_r"]
     assert "sync" not in found  # the naive figure has no better and worse
 
 
-def test_versus_with_enough_sentences():
+def test_versus_knows_which_way_is_better():
     many = [SentenceInfo(f"s{i}") for i in range(9)]
     worse = {s.utterance: 0.8 - 0.01 * i for i, s in enumerate(many)}
     better = {u: v + 0.05 + 0.001 * i for i, (u, v) in enumerate(worse.items())}
-    found = tables.versus({"face": {"converted": {"opening_r": worse}, "versus": {"opening_r": better}}})
+    by = {"opening_r": worse, "mouth_ssim": {u: 0.5 for u in worse}}
+    found = tables.versus({"face": {"converted": by, "versus": by | {"opening_r": better}}})
     assert found["face"]["opening_r"]["better"] == "versus"
+    assert found["face"]["opening_r"]["p_holm"] == pytest.approx(2 * found["face"]["opening_r"]["p"])
+    assert found["face"]["mouth_ssim"]["better"] == ""
     lower = tables.versus({"voice": {"converted": {"mcd_db": worse}, "versus": {"mcd_db": better}}})
     assert lower["voice"]["mcd_db"]["better"] == "converted"
 
