@@ -118,8 +118,8 @@ def records_of(folder: Path, runs: Sequence[Path]) -> Records:
         theirs = statistics_path(run)
         if not theirs.is_file() or theirs.read_bytes() != (folder / STATISTICS_NAME).read_bytes():
             raise BundleError(
-                f"{theirs}: is not the statistics of {folder}; the run was trained on other records, and may have seen the "
-                "sentences that are held out here. Name the records it was trained on."
+                f"{theirs}: is not the statistics of {folder}; the run was trained on other records, and may have seen "
+                "the sentences that are held out here. Name the records it was trained on."
             )
     return records
 

@@ -71,8 +71,8 @@ def test_every_figure_of_the_catalogue_is_measured(natural):
 
 def test_noise(measure, natural, target, rng):
     loud = np.sqrt(np.mean(target.waveform**2))
-    noisy = remade(target, waveform=(target.waveform + rng.normal(0, loud / 3, len(target.waveform))).astype(np.float32))
-    found = measure(noisy)
+    noise = rng.normal(0, loud / 3, len(target.waveform)).astype(np.float32)
+    found = measure(remade(target, waveform=target.waveform + noise))
     assert found["mcd_db"] > 2
     assert found["canonical_r"] < natural["canonical_r"]
     assert found["opening_r"] == natural["opening_r"]
@@ -81,8 +81,8 @@ def test_noise(measure, natural, target, rng):
 def test_sound_delayed_by_frames(measure, natural, target):
     rs = []
     for k in (2, 5):
-        late = np.concatenate([np.zeros(k * SAMPLE_RATE_HZ // FPS, np.float32), target.waveform])[: len(target.waveform)]
-        found = measure(remade(target, waveform=late))
+        late = np.concatenate([np.zeros(k * SAMPLE_RATE_HZ // FPS, np.float32), target.waveform])
+        found = measure(remade(target, waveform=late[: len(target.waveform)]))
         assert found["offset_frames"] == pytest.approx(natural["offset_frames"] - k, abs=0.6)
         rs.append(found["canonical_r"])
     assert natural["canonical_r"] > rs[0] > rs[1]
