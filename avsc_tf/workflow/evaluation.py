@@ -11,7 +11,7 @@ from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.errors import BundleError, MediaError, RecordError
 from avsc_tf.evaluation.held_out import Folders
 from avsc_tf.evaluation.texts import interval_text, number_text
-from avsc_tf.evaluation.videos.catalogue import CATALOGUE, FIGURES, HEADLINES
+from avsc_tf.evaluation.videos.catalogue import FIGURES, HEADLINES, WHERE
 from avsc_tf.evaluation.videos.evaluate import REPORT_HTML, evaluate_videos
 from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, VERSUS
 from avsc_tf.records.manifest import CONFIG_NAME as RECORDS_CONFIG_NAME
@@ -126,14 +126,13 @@ def records_of(folder: Path, runs: Sequence[Path]) -> Records:
 
 def headlines(found: Mapping[str, Any], report: Path) -> str:
     """The most telling figures, a line a row, and the page."""
-    where = {figure.name: table for table, figures in CATALOGUE.items() for figure in figures}
     tables = found["tables"]
-    shown = [n for n in HEADLINES if any(_mean(tables, where[n], row, n) is not None for row in ROWS)]
+    shown = [n for n in HEADLINES if any(_mean(tables, WHERE[n], row, n) is not None for row in ROWS)]
     width = max(len(label) for label in found["about"]["rows"].values())
     lines = [" " * width + "".join(f"{FIGURES[n].title:>28}" for n in shown)]
     for row in ROWS:
         if row in found["about"]["rows"]:
-            cells = [_cell(tables.get(where[n], {}).get(row, {}).get(n) or {}, FIGURES[n].decimals) for n in shown]
+            cells = [_cell(tables.get(WHERE[n], {}).get(row, {}).get(n) or {}, FIGURES[n].decimals) for n in shown]
             lines.append(f"{found['about']['rows'][row]:<{width}}" + "".join(f"{cell:>28}" for cell in cells))
     winners = [
         f"{FIGURES[name].title}: {found['about']['rows'][entry['better']]}"

@@ -182,4 +182,5 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
     ),
 }
 FIGURES = {figure.name: figure for figures in CATALOGUE.values() for figure in figures}
+WHERE = {figure.name: table for table, figures in CATALOGUE.items() for figure in figures}
 HEADLINES = ("mcd_db", "f0_rmse_cents", "predicted_mos", "opening_r", "mouth_distance", "mouth_ssim", "canonical_r")

@@ -32,6 +32,7 @@ from avsc_tf.evaluation.videos.measure import (
     same_time,
     time_map_between,
 )
+from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watched, watch
 from avsc_tf.features.face import FaceTracker
@@ -76,8 +77,6 @@ def evaluate_videos(material: Material, face: FaceConfig, out: Path, *, about: d
         _write_text(out / "summary.csv", tables.summary_csv(found["tables"], found["by_emotion"]))
         if found["versus"]:
             _write_text(out / "versus.csv", tables.versus_csv(found["versus"]))
-        from avsc_tf.evaluation.videos.page import write_page
-
         write_page(out / REPORT_HTML, found, material, lambda path: watch(path, tracker, face))
     return found
 
