@@ -45,6 +45,13 @@ EVALUATION = [
     "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
+LISTENING = [
+    "fastapi>=0.115,<1",  # checks every post against its type; 0.x may break between minor versions, so tests decide
+    "uvicorn>=0.30,<1",
+    "statsmodels>=0.14.4,<0.16",  # mixed-effects model of the ratings; 0.14.4 is the first for pandas 2.2.3 on
+    "pandas>=2.2.3,<4",
+]
+
 RAY = [
     "ray[train]>=2.44,<2.61",  # preparation and training on many machines; resolves together with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
@@ -58,6 +65,8 @@ DEVELOPMENT = [
     "pytest>=8,<9",
     "hypothesis>=6.100,<7",  # property tests over media formats and alignments
     "pytest-timeout>=2.3,<3",
+    "playwright>=1.48,<2",  # drives the system's Chromium: its wheel brings the driver, no browser is downloaded
+    "httpx>=0.27,<1",  # FastAPI's test client
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
     "types-PyYAML",
@@ -68,13 +77,23 @@ setup(
     version="0.1.0",
     description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
     packages=find_packages(include=["avsc_tf", "avsc_tf.*"]),
-    package_data={"avsc_tf": ["py.typed", "pretrained/*", "evaluation/*.html", "records/*.html"]},
+    package_data={
+        "avsc_tf": [
+            "py.typed",
+            "pretrained/*",
+            "evaluation/*.html",
+            "records/*.html",
+            "listening/*.html",
+            "listening/site/*",
+        ]
+    },
     python_requires=">=3.11,<3.13",
     install_requires=REQUIREMENTS,
     extras_require={
         "evaluation": EVALUATION,
+        "listening": LISTENING,
         "ray": RAY,
         "benchmarks": BENCHMARKS,
-        "dev": DEVELOPMENT + EVALUATION + RAY,
+        "dev": DEVELOPMENT + EVALUATION + LISTENING + RAY,
     },
 )
