@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Usage:
-    """How often each clip is rated and each (utterance, pair of systems) compared by all raters so far."""
+    """How often each clip is rated and each (utterance, pair of systems) compared by all raters so far.
 
-    clips: Counter[str]
-    pairs: Counter[tuple[str, str, str]]  # utterance, system, system in the order of the design
+    Pages that raters at work have before them count in part, by the chance that they are done.
+    """
+
+    clips: Mapping[str, float]
+    pairs: Mapping[tuple[str, str, str], float]  # utterance, system, system in the order of the design
 
 
 def n_checks(n_pages: int) -> int:
@@ -59,9 +63,9 @@ def n_planned(design: Design) -> tuple[int, int]:
 def plan_pages(design: Design, usage: Usage, rng: np.random.Generator) -> list[Page]:
     """Pages of the next rater, at most `design.n_pages`.
 
-    An utterance comes again, by another system, only after all others have come. Among the open clips those with the
-    fewest ratings come first, so that at any time the numbers of ratings differ little. A pair of systems is compared
-    once an utterance.
+    An utterance comes again, by another system, only after all others have come. Clips with the fewest ratings come
+    first, in order too, so that raters who stop early leave no gaps; equals are drawn by lot, no system ahead of
+    another. A pair of systems is compared once an utterance.
     """
     n_clips, checks = n_planned(design)
     chosen = _choose_clips(design, usage, n_clips, rng)
@@ -85,12 +89,12 @@ def _choose_clips(design: Design, usage: Usage, n: int, rng: np.random.Generator
             if not open_clips:
                 break
             luck = dict(zip(sorted(open_clips), rng.random(len(open_clips)), strict=True))
-            best = min(luck, key=lambda c: (usage.clips[c], systems[design.clips[c].system], luck[c]))
+            best = min(luck, key=lambda c: (round(usage.clips.get(c, 0.0)), systems[design.clips[c].system], luck[c]))
             used.add(best)
             systems[design.clips[best].system] += 1
             left.remove(design.clips[best].utterance)
             this.append(best)
-        rounds.append([this[i] for i in rng.permutation(len(this))])
+        rounds.append(this)
     return _apart(design, rounds)
 
 
@@ -115,7 +119,7 @@ def _with_pairs(design: Design, usage: Usage, clips: list[str], rng: np.random.G
             pages.append(Page(name))
             continue
         luck = rng.random(len(open_pairs))
-        best = min(range(len(open_pairs)), key=lambda i: (usage.pairs[open_pairs[i]], luck[i]))
+        best = min(range(len(open_pairs)), key=lambda i: (usage.pairs.get(open_pairs[i], 0.0), luck[i]))
         asked.add(open_pairs[best])
         sides = [design.by_utterance[clip.utterance][system] for system in open_pairs[best][1:]]
         a, b = sides if rng.random() < 0.5 else sides[::-1]

@@ -326,9 +326,12 @@
   get("resume").addEventListener("click", () => { state.stopped = false; save(); next(); });
   addEventListener("online", flush);
   addEventListener("pagehide", () => state && save());
-  setInterval(() => {
-    if (state && !get("page").hidden && !document.hidden) state.seconds[position] = (state.seconds[position] || 0) + 0.5;
-  }, 500);
+  let ticked = performance.now();
+  setInterval(() => {  // time in view; a sleeping tab does not count
+    const now = performance.now(), seconds = Math.min(2, (now - ticked) / 1000);
+    ticked = now;
+    if (state && !get("page").hidden && !document.hidden) state.seconds[position] = (state.seconds[position] || 0) + seconds;
+  }, 250);
 
   if (state && state.test === SETTINGS.test) compare().then(() => { if (state) { next(); flush(); } }); else show("intro");
 })();
