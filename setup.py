@@ -66,7 +66,6 @@ DEVELOPMENT = [
     "hypothesis>=6.100,<7",  # property tests over media formats and alignments
     "pytest-timeout>=2.3,<3",
     "playwright>=1.48,<2",  # drives the system's Chromium: its wheel brings the driver, no browser is downloaded
-    "httpx>=0.27,<1",  # FastAPI's test client
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
     "types-PyYAML",

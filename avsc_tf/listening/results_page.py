@@ -13,7 +13,7 @@ from avsc_tf.listening import plots
 from avsc_tf.listening.design import MODALITIES, Design
 
 _TEMPLATE = Path(__file__).with_name("results.html")
-_MISSING = "–"
+_MISSING = "\N{EN DASH}"
 
 
 def results_html(design: Design, tree: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _number(value: float | None, decimals: int = 2) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return _MISSING if value is None or not math.isfinite(value) else f"{value:+.2f}".replace("-", "−")
+    return _MISSING if value is None or not math.isfinite(value) else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """Means, intervals and tests of scores and choices: the paper's, and beside them those that know who rated what.
 
-One rater gives many answers, and they lean the same way. The paper's t-test takes them as independent; the mixed-effects
-model, the rank test and all intervals here do not.
+One rater gives many answers, and they lean the same way. The paper's t-test takes them as independent; the
+mixed-effects model, the rank test and the intervals over raters do not.
 """
 
 from __future__ import annotations
