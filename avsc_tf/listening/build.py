@@ -240,7 +240,7 @@ def _summary(design: Design, takes: list[Take], n_copied: int) -> str:
     ]
     if len({tuple(size) for size in sizes.values()}) > 1:
         told = "; ".join(f"{name} {', '.join(f'{w} x {h}' for w, h in size)}" for name, size in sizes.items())
-        lines.append(f"note: pictures differ in size ({told}): raters can tell natural from made by the framing alone")
+        lines.append(f"note: pictures differ in size ({told}): crop them alike, or the framing tells natural from made")
     if len(utterances) < 2 and design.pairs:
         lines.append("note: one utterance only, so no preference is asked: X must say another sentence")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ NUMBERS = tuple((n, (n + 1) % HIGHEST_COUNT + 1) for n in range(1, HIGHEST_COUNT
 N_FRAMES = _LEAD_FRAMES + HIGHEST_COUNT * _STEP_FRAMES  # all checks are equally long
 SECONDS = N_FRAMES / FPS
 _BEEP_HZ, _FADE_SECONDS = 880.0, 0.02
-_WIDTH, _HEIGHT = 320, 240
+_SIDE = 240
 
 
 def beeps(n: int, sample_rate_hz: int) -> np.ndarray:
@@ -35,10 +35,10 @@ def beeps(n: int, sample_rate_hz: int) -> np.ndarray:
 
 
 def flashes(n: int) -> Iterator[np.ndarray]:
-    """A white disc that lights up `n` times on grey: uint8 [height, width, 3] a frame. Rare enough for WCAG 2.3.1."""
-    y, x = np.mgrid[:_HEIGHT, :_WIDTH]
-    disc = (x - _WIDTH / 2) ** 2 + (y - _HEIGHT / 2) ** 2 < (_HEIGHT / 4) ** 2
-    dark = np.full((_HEIGHT, _WIDTH, 3), 70, np.uint8)
+    """A white disc that lights up `n` times on grey: uint8 [side, side, 3] a frame. Rare enough for WCAG 2.3.1."""
+    y, x = np.mgrid[:_SIDE, :_SIDE] - _SIDE / 2
+    disc = x**2 + y**2 < (_SIDE / 4) ** 2
+    dark = np.full((_SIDE, _SIDE, 3), 70, np.uint8)
     light = np.where(disc[..., None], np.uint8(245), dark)
     for frame in range(N_FRAMES):
         event, within = divmod(frame - _LEAD_FRAMES, _STEP_FRAMES)

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -19,10 +19,19 @@ from avsc_tf.errors import ListeningError
 from avsc_tf.listening.answers import Answers, Rule, read_answers
 from avsc_tf.listening.design import MODALITIES, Design, read_design
 from avsc_tf.listening.results_page import results_html
-from avsc_tf.listening.statistics import T_TEST_LEVEL, mean_score, mixed_model, preference, rank_test, t_test
+from avsc_tf.listening.statistics import (
+    T_TEST_LEVEL,
+    Comparison,
+    mean_score,
+    mixed_model,
+    preference,
+    rank_test,
+    t_test,
+)
 
 ALL = "all"
 EMOTION_ORDER = ("neutral", "happiness", "happiness_strong", "sadness", "sadness_strong", "anger", "anger_strong")
+Test = Callable[[pd.DataFrame, str, str], Comparison | None]
 _CSV_COLUMNS = ("figure", "modality", "emotion", "system", "versus", "value", "low", "high", "p", "n")
 
 
@@ -110,7 +119,7 @@ def _t_tests(design: Design, ratings: pd.DataFrame, modality: str, emotion: str)
             yield row | {"significant": test.p < 1 - T_TEST_LEVEL}
 
 
-def _paired_tests(design: Design, ratings: pd.DataFrame, test: Any) -> Iterator[dict[str, Any]]:
+def _paired_tests(design: Design, ratings: pd.DataFrame, test: Test) -> Iterator[dict[str, Any]]:
     """Over all emotions, for each pair of what was rated."""
     for modality in MODALITIES:
         part = _part(ratings, modality, ALL)

@@ -5,6 +5,7 @@ Nothing that is sent names a system or an utterance, and no answers can be read 
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,29 @@ class Answer(BaseModel):
 
 
 def serve(test: Path, db: Path, *, host: str = "127.0.0.1", port: int = 8765) -> None:
-    """Serve the test in folder TEST and keep answers in the file DB, until interrupted."""
+    """Serve the test in folder TEST and keep answers in the file DB, until interrupted.
+
+    Args:
+        port: 0 takes a free one; the address is printed.
+    Raises:
+        ListeningError: as `make_app`, or where the address cannot be listened on.
+    """
     app = make_app(test, db)
-    print(f"serving {test} on http://{host}:{port}/ ; answers go to {db}; Ctrl-C ends it", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ListeningError(
+            f"--host {host} --port {port}: cannot listen there ({error}). Name another port."
+        ) from error
+    with listening:
+        address = f"[{host}]" if family == socket.AF_INET6 else host
+        print(
+            f"http://{address}:{listening.getsockname()[1]}/ shows {test}; answers go to {db}; Ctrl-C ends it",
+            flush=True,
+        )
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def make_app(test: Path, db: Path) -> FastAPI:

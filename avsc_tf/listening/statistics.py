@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import statsmodels.formula.api as formulas
 from scipy import stats
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from avsc_tf.evaluation.confidence import Estimate, ratio
 from avsc_tf.listening.answers import FIRST, SECOND
@@ -72,7 +71,9 @@ def t_test(first: np.ndarray, second: np.ndarray) -> Comparison | None:
     """
     if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
         return None
-    test = stats.ttest_ind(first, second)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # one of the two does not vary: no harm
+        test = stats.ttest_ind(first, second)
     interval = test.confidence_interval(T_TEST_LEVEL)
     return Comparison(
         float(np.mean(first) - np.mean(second)),
@@ -86,7 +87,8 @@ def t_test(first: np.ndarray, second: np.ndarray) -> Comparison | None:
 def mixed_model(ratings: pd.DataFrame, first: str, second: str) -> Comparison | None:
     """Score by system with random intercepts of rater and sentence, which are crossed (REML; Wald test, 95 %).
 
-    None where a factor has one level only. The note says where the fit did not converge.
+    None where a factor has one level only or the scores are too few or too regular to be fitted. The note tells the
+    spreads, and where the fit did not converge.
     """
     both = ratings[ratings["system"].isin([first, second])]
     data = both.assign(is_first=(both["system"] == first).astype(float), one=1)
@@ -99,10 +101,15 @@ def mixed_model(ratings: pd.DataFrame, first: str, second: str) -> Comparison | 
         re_formula="0",
         vc_formula={"rater": "0 + C(rater)", "sentence": "0 + C(sentence)"},
     )
-    with warnings.catch_warnings():  # of nil variances, which are an answer too
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = model.fit(reml=True, method="powell")  # at nil variances the gradient methods stop short of the optimum
-    difference, error = float(fit.fe_params["is_first"]), float(fit.bse_fe["is_first"])
+    with warnings.catch_warnings():  # nil variances are an answer too; what fails shows in the fit
+        warnings.simplefilter("ignore")
+        try:  # where a variance is nil the gradient methods stop short of the optimum
+            fit = model.fit(reml=True, method="powell")
+        except np.linalg.LinAlgError:
+            return None
+        difference, error = float(fit.fe_params["is_first"]), float(fit.bse_fe["is_first"])
+    if not (np.isfinite(error) and error > 0):
+        return None
     reach = stats.norm.ppf(0.975) * error
     spread = "; ".join(f"{name} SD {np.sqrt(v):.2f}" for name, v in zip(model.exog_vc.names, fit.vcomp, strict=True))
     note = f"{spread}; residual SD {np.sqrt(fit.scale):.2f}" + ("" if fit.converged else "; DID NOT CONVERGE")

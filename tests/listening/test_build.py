@@ -108,7 +108,7 @@ def test_checks_can_be_counted(built: Path) -> None:
     for name, check in design.checks.items():
         sound = read_audio(media_of(built, name, "audio"), sample_rate_hz=RATE_HZ)
         loud = np.convolve(np.abs(sound), np.ones(960) / 960, "same") > 0.2 * np.abs(sound).max()
-        light = np.array([frame[120, 160, 0] > 160 for frame in read_frames(media_of(built, name, "visual"), fps=25)])
+        light = np.array([frame[120, 120, 0] > 160 for frame in read_frames(media_of(built, name, "visual"), fps=25)])
         found = tuple(int(np.sum(np.diff(on.astype(int)) == 1)) for on in (loud, light))
         assert found == (check.beeps, check.flashes)
         seen.add(found)

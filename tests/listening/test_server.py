@@ -21,7 +21,7 @@ import uvicorn
 
 from avsc_tf.errors import ListeningError
 from avsc_tf.listening.design import Design, read_design
-from avsc_tf.listening.server import MAX_BODY_BYTES, make_app
+from avsc_tf.listening.server import MAX_BODY_BYTES, make_app, serve
 from avsc_tf.listening.store import AnswerStore
 
 
@@ -234,6 +234,11 @@ def test_killed_between_answers(served: Any) -> None:
         assert db.execute("SELECT count(*) FROM answers").fetchone() == (len(questions),)
     db.close()
     served.start()
+
+
+def test_taken_port(client: Client, built: Path, tmp_path: Path) -> None:
+    with pytest.raises(ListeningError, match=f"--port {client.port}: cannot listen there"):
+        serve(built, tmp_path / "second.sqlite", port=client.port)
 
 
 def test_every_commit_is_synced(design: Design, tmp_path: Path) -> None:

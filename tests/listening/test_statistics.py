@@ -133,3 +133,23 @@ def test_rank_test_by_hand() -> None:
     even = rank_test(same, "a", "b")
     assert even is not None and even.p == 1.0
     assert rank_test(same[same["system"] == "a"], "a", "b") is None and mixed_model(same, "a", "b") is None
+
+
+def test_few_or_regular_scores_give_an_answer_or_none() -> None:
+    """Two raters, all scores alike, one system steady: no warning (they are errors here), no NaN."""
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        n = int(draw.integers(2, 20))
+        ratings = pd.DataFrame(
+            {
+                "rater": draw.integers(0, 3, n).astype(str),
+                "sentence": draw.integers(0, 4, n).astype(str),
+                "system": draw.choice(["a", "b"], n),
+                "score": draw.integers(1, int(draw.integers(1, 5)), n, endpoint=True),
+            }
+        )
+        if seed % 3 == 0:
+            ratings.loc[ratings["system"] == "a", "score"] = 4
+        sides = [ratings.loc[ratings["system"] == name, "score"].to_numpy(float) for name in "ab"]
+        for found in (t_test(*sides), mixed_model(ratings, "a", "b"), rank_test(ratings, "a", "b")):
+            assert found is None or (math.isfinite(found.p) and math.isfinite(found.difference))

@@ -194,10 +194,9 @@
   function refresh(question) {
     const node = card_of(question), open = is_open(question), value = state.answers[position][question.id];
     for (const input of node.querySelectorAll("input")) input.disabled = !open;
-    node.classList.toggle("answered", !!value);
     const left = players.filter(p => p.question === question && !p.whole()).length;
     const hint = node.querySelector(".hint");
-    hint.textContent = open ? (value ? "" : "Now answer.") : question.clips.length === 1 ? "Play the clip to its end, then answer." : `Play all three clips to their end, then answer (${left} left).`;
+    hint.textContent = open ? (value ? "" : "Now answer.") : question.clips.length === 1 ? "Play the clip to its end, then answer." : `Play all three to the end, then answer (${left} left).`;
     hint.classList.remove("now");
     get("next").classList.toggle("open", open_questions(position).length > 0);
   }
@@ -235,6 +234,7 @@
         (state.played[position][question.id] ||= {})[clip.label || "-"] = true;
         save();
         refresh(question);
+        if (is_open(question)) card_of(question).querySelector(".scale").scrollIntoView({ block: "nearest" });
       }
       look();
     }
