@@ -52,6 +52,13 @@ LISTENING = [
     "pandas>=2.2.3,<4",
 ]
 
+IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the way without PyTorch
+    "Resemblyzer==0.1.4",  # speaker encoder, its weights in the wheel; asks for torch, which is never loaded
+    "webrtcvad>=2.0.10,<3",  # voice detection before it, as there
+    "dlib-bin>=20,<21",  # face descriptors; dlib without a compiler
+    "face_recognition_models==0.3.0",  # dlib's weights
+]
+
 RAY = [
     "ray[train]>=2.44,<2.61",  # preparation and training on many machines; resolves together with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
@@ -81,6 +88,8 @@ setup(
             "py.typed",
             "pretrained/*",
             "evaluation/*.html",
+            "evaluation/*.css",
+            "evaluation/videos/*.html",
             "records/*.html",
             "listening/*.html",
             "listening/site/*",
@@ -90,6 +99,7 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "evaluation": EVALUATION,
+        "identity": IDENTITY,
         "listening": LISTENING,
         "ray": RAY,
         "benchmarks": BENCHMARKS,

@@ -1,7 +1,10 @@
-"""Measure a run on held-out sentences, beside trivial answers, and write figures.json and report.html.
+"""How good finished videos are: voice, face and their synchrony, beside trivial answers and a second system.
 
-python tools/evaluate.py copy-synthesis --config C --records DIR --run RUN --out OUT
-python tools/evaluate.py run --config C --records DIR --run RUN --corpus CLIPS --converted DIR --out OUT
+python tools/evaluate.py --bundle RUN --records DIR --out OUT [--versus RUN2] [--corpus CLIPS]
+python tools/evaluate.py --videos DIR --reference DIR --out OUT [--source DIR] [--versus DIR2]   (made by any tool)
+python tools/evaluate.py --drift VIDEO... --out OUT                                              (long videos)
+
+OUT gets report.html, report.json, sentences.csv, summary.csv and versus.csv.
 """
 
 from __future__ import annotations
@@ -10,50 +13,41 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli import run_tool
+from avsc_tf.conversion.jobs import VOCODERS
+
+PAPER = Path(__file__).resolve().parents[1] / "configs" / "paper.yaml"
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    copies = commands.add_parser("copy-synthesis", help="judge the vocoders alone, on the target's own features")
-    copies.add_argument("--seed", type=int, default=0, help="of the WaveNet's samples and Griffin-Lim's phases")
-    run = commands.add_parser("run", help="judge converted sentences; takes copy_synthesis.json in OUT into account")
-    for command in (copies, run):
-        add_config_arguments(command)
-        command.add_argument("--records", required=True, type=Path, metavar="DIR", help="made by tools/prepare.py")
-        command.add_argument("--run", required=True, type=Path, metavar="DIR", help="run folder of the three networks")
-        command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of figures and report")
-    run.add_argument("--converted", required=True, type=Path, metavar="DIR", help="by tools/convert.py --keep-features")
-    run.add_argument("--corpus", type=Path, metavar="DIR", help="stands for DIR/source, DIR/target, DIR/second_take")
-    for name in ("--source", "--target"):
-        run.add_argument(name, type=Path, metavar="DIR", help="clips; label times beside them are used")
-    run.add_argument("--align", type=Path, metavar="DIR", help="word times of the target, NAME.align as GRID has them")
+    folder = {"type": Path, "metavar": "DIR"}
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--bundle", type=Path, nargs="+", metavar="RUN", help="run folder, or those of both baselines")
+    what.add_argument("--videos", **folder, help="finished videos, NAME.mp4 each")
+    what.add_argument("--drift", type=Path, nargs="+", metavar="VIDEO", help="sound against lips along long videos")
+    parser.add_argument("--out", required=True, **folder, help="folder of the report; run again to go on")
+    parser.add_argument("--records", **folder, help="with --bundle: made by tools/prepare.py")
+    parser.add_argument("--reference", **folder, help="the target's recordings of the sentences, by the same names")
+    parser.add_argument("--source", **folder, help="the source's recordings; label times beside them are used")
+    parser.add_argument("--corpus", **folder, help="stands for DIR/source, DIR/target and DIR/second_take")
+    parser.add_argument("--align", **folder, help="word times of the target, NAME.align as GRID has them")
+    parser.add_argument("--second-take", **folder, help="the target saying the sentences once more")
+    parser.add_argument("--training", **folder, help="with --videos: further recordings of the target")
+    parser.add_argument(
+        "--versus", type=Path, nargs="+", metavar="RUN2", help="a second system: run folders, or videos"
+    )
+    parser.add_argument("--vocoder", choices=VOCODERS, default="wavenet", help="with --bundle: of both systems")
+    parser.add_argument("--seed", type=int, default=0, help="with --bundle: of the WaveNet's samples")
+    parser.add_argument("--config", type=Path, default=PAPER, metavar="FILE", help="with --videos: how faces are cut")
     return parser.parse_args()
 
 
 def main() -> None:
-    args = parse()
-    config = config_from_args(args)
-    from avsc_tf.evaluation.folders import evaluate_folders, find_folders
-    from avsc_tf.records.reader import open_records
+    args = vars(parse())
+    from avsc_tf.workflow.evaluation import evaluate
 
-    records = open_records(args.records, config)
-    if args.command == "run":
-        folders = find_folders(args.corpus, source=args.source, target=args.target, align=args.align)
-        print(evaluate_folders(records, folders, run=args.run, converted=args.converted, out=args.out))
-        return
-    from avsc_tf.conversion.converter import TargetFeatures
-    from avsc_tf.conversion.jobs import VOCODERS
-    from avsc_tf.evaluation.copy_synthesis import measure_copy_synthesis, verdict
-    from avsc_tf.serving.bundle import load_bundle
-
-    converter = load_bundle(args.run, vocoders=VOCODERS)
-
-    def speak(vocoder, mels, facials):
-        return converter.speak([*map(TargetFeatures, mels, facials)], vocoder=vocoder, seed=args.seed)
-
-    print(verdict(measure_copy_synthesis(records, speak, args.out, vocoders=VOCODERS)))
+    print(evaluate(**args))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ MIN_CONTRAST = 1.0  # nepers (9 dB) between the two percentiles: below, nothing 
 MARGIN_SECONDS = 0.12  # kept on each side: weak beginnings, and silence for the networks to learn
 DIGITAL_SILENCE = 0.1  # nepers: frames so near the clip's lowest value hold no sound at all
 
-Span = tuple[int, int]  # first video frame, and the one after the last
+Span = tuple[int, int]  # first frame, and the one after the last
 
 
 def speech_activity(mel: np.ndarray, *, mel_fps: int) -> np.ndarray:
@@ -46,13 +46,18 @@ def _level(mel: np.ndarray, smoothing_frames: int) -> np.ndarray:
     return uniform_filter1d(np.maximum(mel - floor, 0.0).mean(axis=1), smoothing_frames, mode="nearest")
 
 
+def speech_runs(activity: np.ndarray, *, mel_fps: int) -> list[Span]:
+    """Runs of speech in the activity of `speech_activity`, as mel frames: above QUIET, and LOUD for long enough."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], activity > QUIET, [False]]).astype(int)))
+    return [(a, b) for a, b in edges.reshape(-1, 2).tolist() if (activity[a:b] > LOUD).sum() >= LOUD_SECONDS * mel_fps]
+
+
 def speech_span(mel: np.ndarray, *, mel_per_video: int, video_fps: int) -> Span:
     """Video frames from the first speech to the last, MARGIN_SECONDS wider on each side; the whole clip if unclear."""
     mel_fps = mel_per_video * video_fps
     activity = speech_activity(mel, mel_fps=mel_fps)
     n_frames = len(mel) // mel_per_video
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], activity > QUIET, [False]]).astype(int)))
-    runs = [(a, b) for a, b in edges.reshape(-1, 2) if (activity[a:b] > LOUD).sum() >= LOUD_SECONDS * mel_fps]
+    runs = speech_runs(activity, mel_fps=mel_fps)
     if not runs:
         return 0, n_frames
     margin = round(MARGIN_SECONDS * video_fps)

@@ -14,6 +14,7 @@ from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.features.face import mouth_opening, mouth_width
 from avsc_tf.features.statistics import Statistics, join_facial, split_facial
+from avsc_tf.measures.canonical import canonical_correlation
 from avsc_tf.measures.spectrum import mel_cepstrum
 from avsc_tf.timebase import Timebase
 
@@ -69,11 +70,3 @@ def together_figures(answer: Answer, spoken: np.ndarray, config: Config) -> dict
         "canonical_r": canonical_correlation(heard, seen),
         "lag_size": abs(sync.lag_frames(loudness, opening)),
     }
-
-
-def canonical_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The first canonical correlation of [n, p] and [n, q] (Hotelling 1936); NaN where n does not pass p + q."""
-    if len(a) <= a.shape[1] + b.shape[1]:
-        return float("nan")
-    bases = [np.linalg.qr(x - x.mean(axis=0))[0] for x in (np.asarray(a, np.float64), np.asarray(b, np.float64))]
-    return float(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)[0].clip(0, 1))

@@ -66,7 +66,7 @@ def mel_panels(mels: Sequence[np.ndarray], openings: Sequence[np.ndarray], timeb
             )
         axes.set(xlim=(0, seconds), xlabel="seconds", ylabel="mouth opening\n(eye distances)")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, fontsize=8)
-        return _png(figure)
+        return as_png(figure)
 
 
 def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
@@ -99,7 +99,7 @@ def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
             axes.set_title(name)
         for axes in panels[1]:
             axes.set_xlabel("seconds")
-        return _png(figure)
+        return as_png(figure)
 
 
 def _loudest_stretch(waveforms: Sequence[np.ndarray], sample_rate_hz: int) -> tuple[list[np.ndarray], float, float]:
@@ -121,18 +121,23 @@ def _fine_spectrum(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return np.log(np.abs(spectrum[:n_bins]).T + 1e-5)
 
 
-def frame_strip(rows: Sequence[np.ndarray], opening: np.ndarray, *, cell_px: int = 150) -> bytes:
+def frame_strip(rows: Sequence[np.ndarray], opening: np.ndarray) -> bytes:
     """Source, converted and target frames (uint8 [T, S, S, 3]), a row each, at moments of the sentence.
 
     Args:
         opening: the target's mouth opening [T]; the moments are the widest and the most closed of each stretch in turn.
     """
     moments = telling_moments(opening, N_MOMENTS)
+    return frame_sheet([[frames[moment] for moment in moments] for frames in rows])
+
+
+def frame_sheet(rows: Sequence[Sequence[np.ndarray] | np.ndarray], *, cell_px: int = 150) -> bytes:
+    """Pictures (uint8 RGB squares) in rows and columns."""
     gap, white = 4, 255
-    sheet = np.full((len(rows) * (cell_px + gap) - gap, len(moments) * (cell_px + gap) - gap, 3), white, np.uint8)
-    for r, frames in enumerate(rows):
-        for c, moment in enumerate(moments):
-            image = frames[moment]
+    n_columns = max(len(row) for row in rows)
+    sheet = np.full((len(rows) * (cell_px + gap) - gap, n_columns * (cell_px + gap) - gap, 3), white, np.uint8)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
             how = cv2.INTER_AREA if image.shape[0] > cell_px else cv2.INTER_CUBIC
             y, x = r * (cell_px + gap), c * (cell_px + gap)
             sheet[y : y + cell_px, x : x + cell_px] = cv2.resize(image, (cell_px, cell_px), interpolation=how)
@@ -161,7 +166,7 @@ def loss_curves(histories: Sequence[tuple[str, Path]]) -> bytes | None:
         for axes, (network, curves) in zip(panels, read, strict=True):
             _draw_curves(axes, curves)
             axes.set(title=network, xlabel="epoch")
-        return _png(figure)
+        return as_png(figure)
 
 
 def _draw_curves(axes: Axes, curves: dict[str, list[float]]) -> None:
@@ -199,7 +204,8 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) if row[name] else float("nan") for row in rows] for name in names}
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -19,6 +19,7 @@ from avsc_tf.evaluation.aims import MAX_PITCH_CENTS, MAX_VOICING_ERROR
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.recipe import recipe
 from avsc_tf.evaluation.rows import LABELS, Answer
+from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
 from avsc_tf.features.face import mouth_opening
 from avsc_tf.media.audio import read_audio
 from avsc_tf.runs import NETWORKS, history_path
@@ -28,7 +29,6 @@ VIDEO_SUFFIXES = (".mp4", ".webm")
 SIDE_BY_SIDE = "side_by_side"
 COPY_DIR = "copy_synthesis"  # as `evaluation.copy_synthesis` writes it
 COPIED_BY = ("wavenet", "griffin-lim")
-MISSING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -169,25 +169,15 @@ def write_report(
 def _aim(verdict: Mapping[str, Any]) -> dict[str, Any]:
     decimals = 3 if verdict["bound"] is not None and verdict["bound"] < 1 else 2
     mark = {True: "reached", False: "falls short", None: "not measured"}[verdict["passed"]]
-    bound = _number(verdict["bound"], decimals)
+    bound = number_text(verdict["bound"], decimals)
     return {
         "label": verdict["label"],
-        "value": _number(verdict["value"], decimals),
-        "interval": _interval(verdict, decimals),
+        "value": number_text(verdict["value"], decimals),
+        "interval": interval_text(verdict, decimals),
         "bound": f"{verdict['sign']} {bound}",
         "mark": mark,
         "kind": {True: "good", False: "bad", None: "none"}[verdict["passed"]],
     }
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return MISSING if value is None else f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _interval(entry: Mapping[str, Any], decimals: int) -> str:
-    if entry.get("low") is None:
-        return ""
-    return f"{_number(entry['low'], decimals)} … {_number(entry['high'], decimals)}"
 
 
 def _tables(figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -217,8 +207,8 @@ def _table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> 
 def _cell(entry: Mapping[str, Any], column: Column, n: int) -> dict[str, str]:
     """Mean and interval; the number of sentences only where it is not the table's."""
     own_n = f" n = {entry['n']}" if 0 < entry.get("n", 0) < n else ""
-    interval = _interval(entry, column.decimals)
-    return {"value": _number(entry.get("mean"), column.decimals), "interval": f"{interval}{own_n}".strip()}
+    interval = interval_text(entry, column.decimals)
+    return {"value": number_text(entry.get("mean"), column.decimals), "interval": f"{interval}{own_n}".strip()}
 
 
 def _vocoder_reason(figures: Mapping[str, Any]) -> str:

@@ -1,23 +1,36 @@
-"""Measures of how a mouth moves beside another one, from keypoints."""
+"""Measures of how a face, and above all its mouth, moves beside another one, from keypoints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from avsc_tf.features.keypoints import LIPS, eye_stabilised, mouth_opening, mouth_width
 
 
-def lip_error(keypoints: np.ndarray, reference: np.ndarray) -> float:
-    """Mean distance of the 20 lip points, in eye distances, after both faces' eye corners are laid on each other.
+class KeypointDistance(NamedTuple):
+    """Mean distances in eye distances."""
+
+    all: float  # of all 70 keypoints; the two outer eye corners lie on each other by construction
+    mouth: float  # of the 20 lip points
+
+
+def keypoint_distance(keypoints: np.ndarray, reference: np.ndarray) -> KeypointDistance:
+    """Mean distance of keypoints [T, 70, 2] from the reference's, after both faces' eye corners are laid on each other.
 
     Position, size and tilt of the head, which no two takes share, are taken out so (`eye_stabilised`).
     """
     if not len(keypoints):
-        return float("nan")
-    distance = np.linalg.norm(eye_stabilised(keypoints)[:, LIPS] - eye_stabilised(reference)[:, LIPS], axis=2)
-    return float(distance.mean())
+        return KeypointDistance(float("nan"), float("nan"))
+    distance = np.linalg.norm(eye_stabilised(keypoints) - eye_stabilised(reference), axis=2)
+    return KeypointDistance(float(distance.mean()), float(distance[:, LIPS].mean()))
+
+
+def lip_error(keypoints: np.ndarray, reference: np.ndarray) -> float:
+    """`keypoint_distance` of the mouth."""
+    return keypoint_distance(keypoints, reference).mouth
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[St
     common = ("--config", f"{folders.config}", "--records", f"{folders.records}", "--run", f"{folders.run}")
     gate = Stage(
         "judge vocoders",
-        lambda: [f"{tools / 'evaluate.py'}", "copy-synthesis", *common, "--out", f"{folders.out}"],
+        lambda: [f"{tools / 'diagnose.py'}", "copy-synthesis", *common, "--out", f"{folders.out}"],
         config.seed,
         (folders.copy_synthesis,),
         after=tuple(f"train {network}" for network in NETWORKS),
@@ -176,7 +176,7 @@ def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[St
     evaluate = Stage(
         "evaluate",
         lambda: [
-            *(f"{tools / 'evaluate.py'}", "run", *common, "--converted", f"{folders.held_out}"),
+            *(f"{tools / 'diagnose.py'}", "run", *common, "--converted", f"{folders.held_out}"),
             *("--corpus", f"{folders.corpus}", "--out", f"{folders.out}"),
         ],
         0,

@@ -76,7 +76,7 @@ def make_showcase(
         MediaError: a clip or a converted video is missing. StageError: the vocoders were not judged.
     """
     if not copy_synthesis.is_file():
-        raise StageError(f"{copy_synthesis}: the vocoders were not judged. Run tools/evaluate.py copy-synthesis first.")
+        raise StageError(f"{copy_synthesis}: the vocoders were not judged. Run tools/diagnose.py copy-synthesis first.")
     choice = choose_vocoder(json.loads(copy_synthesis.read_text())["table"])
     targets = {clip.utterance: clip.video for clip in find_clips(target)}
     rows = []

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "media": CORE,
     "features": CORE | {"media"},
     "alignment": CORE | {"features"},
-    "measures": CORE | {"features"},
+    "measures": CORE | {"features", "alignment"},
     "records": CORE | STAGES,
     "datasets": CORE | {"media", "features", "records"},  # media: folders of speech, to pretrain on
     "layers": CORE | {"features"},

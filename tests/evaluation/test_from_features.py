@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.cross_decomposition import CCA
 
 from avsc_tf.evaluation.from_features import (
     answer_of,
-    canonical_correlation,
     conversion_figures,
     source_streams,
     together_figures,
@@ -22,16 +20,6 @@ def test_the_right_answer_is_perfect(sentences, feature_statistics, feature_conf
         found = conversion_figures(answer, sentence, feature_config)
         assert found["mcd_db"] < 1e-3 and found["lip_error"] < 1e-4  # float32 there and back
         assert found["opening_r"] == pytest.approx(1, abs=1e-5)
-
-
-def test_canonical_correlation_equals_scikit_learns(rng):
-    a = rng.normal(size=(200, 4))
-    b = np.column_stack([a @ [1, 2, 0, -1] + rng.normal(size=200), rng.normal(size=200)])
-    x, y = CCA(n_components=1, max_iter=5000, tol=1e-12).fit_transform(a, b)
-    expected = np.corrcoef(x[:, 0], y[:, 0])[0, 1]
-    assert canonical_correlation(a, b) == pytest.approx(expected, abs=1e-6)  # an iteration against a decomposition
-    assert canonical_correlation(a, a @ rng.normal(size=(4, 2))) == pytest.approx(1, abs=1e-9)
-    assert np.isnan(canonical_correlation(a[:6], b[:6]))
 
 
 def test_sound_and_lips_that_move_together(feature_config, rng):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from avsc_tf.evaluation import sync
 from avsc_tf.evaluation.figures import sync_figures
+from avsc_tf.evaluation.lip_correlation import LipCorrelation
 from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=8000, hop_samples=40)
@@ -47,3 +50,50 @@ def test_lips_after_the_sound(loudness_curve: np.ndarray, late_frames: int, with
     opening[40] = np.nan  # a frame where no face was seen
     found = sync_figures(waveform, opening, TIMEBASE)
     assert found == {"sound_to_lips_lag": late_frames, "lag_size": late_frames, "within_one_frame": within}
+
+
+@pytest.mark.parametrize("late_frames", [-6, -2.5, -1, 0, 0.5, 1, 2.25, 5])
+def test_offset_of_canonical_variates(late_frames: float, fitted: LipCorrelation, talker: Any) -> None:
+    heard, seen = fitted.variates(*talker.says(200, 77, late_frames=late_frames))
+    seen[30:40] = np.nan  # where no face was seen
+    found = sync.offset(heard, seen, weights=fitted.weights)
+    # a parabola through three frames of a movement of four frames errs by up to a tenth of a frame; and noise
+    assert found.frames == pytest.approx(late_frames, abs=0.2)
+    assert found.confidence > 0.5 and found.correlations.shape == (21,)
+
+
+def test_confidence_falls_with_noise(rng: np.random.Generator, fitted: LipCorrelation, talker: Any) -> None:
+    mel, lips = talker.says(200, 77)
+    noise = rng.normal(size=mel.shape) * mel.std()
+    confidences = [
+        sync.offset(*fitted.variates(mel + level * noise, lips), weights=fitted.weights).confidence
+        for level in (0, 2, 8)
+    ]
+    assert (np.diff(confidences) < 0).all()
+    unrelated = sync.offset(*fitted.variates(talker.says(200, 78)[0], lips), weights=fitted.weights)
+    assert unrelated.confidence < 0.4 < confidences[0]
+
+
+def test_confidence_is_the_peak_over_the_median(loudness_curve: np.ndarray) -> None:
+    found = sync.offset(loudness_curve, np.roll(loudness_curve, 2), max_lag_frames=4)
+    others = np.delete(found.correlations, 6)
+    assert found.frames == pytest.approx(2, abs=0.05)
+    assert found.confidence == pytest.approx(found.correlations[6] - np.median(others))
+
+
+def test_frozen_lips_have_no_offset(loudness_curve: np.ndarray) -> None:
+    found = sync.offset(loudness_curve, np.full(98, 0.2))
+    assert np.isnan(found.frames) and np.isnan(found.confidence)
+
+
+def test_lips_that_only_jitter_have_no_offset(rng: np.random.Generator, fitted: LipCorrelation, talker: Any) -> None:
+    mel, lips = talker.says(200, 77)
+    found = sync.offset(*fitted.variates(mel, lips[:1] + 1e-4 * rng.normal(size=lips.shape)), weights=fitted.weights)
+    assert np.isnan(found.frames)
+
+
+def test_two_pairs_of_which_one_counts(loudness_curve: np.ndarray, rng: np.random.Generator) -> None:
+    heard = np.column_stack([loudness_curve, rng.normal(size=98)])
+    seen = np.column_stack([np.roll(loudness_curve, 3), heard[:, 1]])
+    assert sync.offset(heard, seen, weights=np.array([1.0])).frames == pytest.approx(3, abs=0.1)
+    assert sync.offset(heard, seen, weights=np.array([0.0, 1.0])).frames == pytest.approx(0, abs=0.1)

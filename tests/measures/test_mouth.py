@@ -59,3 +59,18 @@ def test_a_still_mouth_has_no_correlation(keypoints: np.ndarray) -> None:
 
 def test_correlation_needs_three_values() -> None:
     assert np.isnan(mouth.correlation(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
+
+
+def test_keypoint_distance_by_hand(keypoints: np.ndarray) -> None:
+    """35 of 70 points moved by 4 px of 80 px between the eyes, 10 of them among the 20 of the lips."""
+    other = keypoints.copy()
+    other[:, 3:28, 0] += 4.0
+    other[:, 48:58, 1] -= 4.0
+    found = mouth.keypoint_distance(other, keypoints)
+    assert found.all == pytest.approx(0.05 * 35 / 70, rel=1e-4)
+    assert found.mouth == pytest.approx(0.05 * 10 / 20, rel=1e-4)
+    assert found.mouth == mouth.lip_error(other, keypoints)
+    assert mouth.keypoint_distance(moved(other, angle=0.1, scale=0.8, shift=(5.0, 2.0)), keypoints) == pytest.approx(
+        found, rel=1e-3
+    )
+    assert np.isnan(mouth.keypoint_distance(keypoints[:0], keypoints[:0]).all)
