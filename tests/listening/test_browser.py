@@ -44,7 +44,7 @@ class Rater:
 
     def __init__(self, browser: Any, url: str, **how: Any) -> None:
         self.context = browser.new_context(**how)
-        self.context.set_default_timeout(15000)
+        self.context.set_default_timeout(40_000)  # clips play in real time, on a machine that may be busy
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -247,7 +247,15 @@ def test_clip_cannot_be_skipped_to_its_end(raters: Any) -> None:
     rater.begin()
     card = rater.cards()[0]
     media = card.locator("audio, video").first
-    media.evaluate("m => new Promise(done => { m.onended = done; m.currentTime = m.duration - 0.05; m.play(); })")
+    media.evaluate(
+        """async m => {
+            if (!m.duration) await new Promise(done => { m.onloadedmetadata = done; });
+            const ended = new Promise(done => { m.onended = done; });
+            m.currentTime = m.duration - 0.05;
+            m.play();
+            await ended;
+        }"""
+    )
     assert card.locator("input").first.is_disabled()
     rater.play_all(card)
     assert card.locator("input").first.is_enabled()
