@@ -45,8 +45,8 @@ EVALUATION = [
     "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
-IDENTITY = [  # in no other extra: 120 MB of weights, and PyTorch with them
-    "Resemblyzer==0.1.4",  # speaker encoder: the weights are read from this version's file; it asks for torch
+IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the way without PyTorch
+    "Resemblyzer==0.1.4",  # speaker encoder, its weights in the wheel; asks for torch, which is never loaded
     "webrtcvad>=2.0.10,<3",  # voice detection before it, as there
     "dlib-bin>=20,<21",  # face descriptors; dlib without a compiler
     "face_recognition_models==0.3.0",  # dlib's weights
