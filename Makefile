@@ -35,7 +35,7 @@ browser: ## Chromium for the tests of the listening test's pages, where apt-get 
 		|| echo "No Chromium here, and none could be installed: tests in a browser will be skipped."
 
 test: $(STAMP) browser ## all tests, fast ones first
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 	$(RUN) -m pytest -m slow
 
 lint: $(STAMP) ## ruff and mypy

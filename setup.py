@@ -72,6 +72,7 @@ DEVELOPMENT = [
     "pytest>=8,<9",
     "hypothesis>=6.100,<7",  # property tests over media formats and alignments
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.5,<4",  # the fast tests on two cores
     "playwright>=1.48,<2",  # drives the system's Chromium: its wheel brings the driver, no browser is downloaded
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
