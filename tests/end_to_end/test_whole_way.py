@@ -267,7 +267,7 @@ def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path) -> None:
     other.mkdir()
     shutil.copy(videos / "neutral_00.mp4", other / "stranger.mp4")
     done = tool("evaluate", "--videos", other, *folders)
-    assert_one_error_line(done, "no sentence has both", "stranger", "Rename them")
+    assert_one_error_line(done, "no video has a recording", "stranger", "Rename them")
 
 
 def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path) -> None:
