@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLOG_minloglevel ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test browser lint format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,8 +27,15 @@ $(STAMP): setup.py pyproject.toml
 demo: $(STAMP) ## two made speakers: corpus, preparation, training, conversion, report (runs/demo)
 	$(RUN) tools/demo.py run --config configs/demo.yaml --out runs/demo
 
-test: $(STAMP) ## all tests, fast ones first
-	$(RUN) -m pytest -m "not slow"
+browser: ## Chromium for the tests of the listening test's pages, where apt-get may install it
+	@for p in chromium chromium-browser google-chrome; do command -v "$$p" >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ]; then as=""; else as="sudo -n"; fi; \
+	command -v apt-get >/dev/null && $$as true 2>/dev/null \
+		&& $$as apt-get update -qq >/dev/null 2>&1 && $$as apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 \
+		|| echo "No Chromium here, and none could be installed: tests in a browser will be skipped."
+
+test: $(STAMP) browser ## all tests, fast ones first
+	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 	$(RUN) -m pytest -m slow
 
 lint: $(STAMP) ## ruff and mypy

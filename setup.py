@@ -45,8 +45,15 @@ EVALUATION = [
     "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
-IDENTITY = [  # in no other extra: 120 MB of weights, and PyTorch with them
-    "Resemblyzer==0.1.4",  # speaker encoder: the weights are read from this version's file; it asks for torch
+LISTENING = [
+    "fastapi>=0.115,<1",  # checks every post against its type; 0.x may break between minor versions, so tests decide
+    "uvicorn>=0.30,<1",
+    "statsmodels>=0.14.4,<0.16",  # mixed-effects model of the ratings; 0.14.4 is the first for pandas 2.2.3 on
+    "pandas>=2.2.3,<4",
+]
+
+IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the way without PyTorch
+    "Resemblyzer==0.1.4",  # speaker encoder, its weights in the wheel; asks for torch, which is never loaded
     "webrtcvad>=2.0.10,<3",  # voice detection before it, as there
     "dlib-bin>=20,<21",  # face descriptors; dlib without a compiler
     "face_recognition_models==0.3.0",  # dlib's weights
@@ -65,6 +72,8 @@ DEVELOPMENT = [
     "pytest>=8,<9",
     "hypothesis>=6.100,<7",  # property tests over media formats and alignments
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.5,<4",  # the fast tests on two cores
+    "playwright>=1.48,<2",  # drives the system's Chromium: its wheel brings the driver, no browser is downloaded
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
     "types-PyYAML",
@@ -83,6 +92,8 @@ setup(
             "evaluation/*.css",
             "evaluation/videos/*.html",
             "records/*.html",
+            "listening/*.html",
+            "listening/site/*",
         ]
     },
     python_requires=">=3.11,<3.13",
@@ -90,8 +101,9 @@ setup(
     extras_require={
         "evaluation": EVALUATION,
         "identity": IDENTITY,
+        "listening": LISTENING,
         "ray": RAY,
         "benchmarks": BENCHMARKS,
-        "dev": DEVELOPMENT + EVALUATION + RAY,
+        "dev": DEVELOPMENT + EVALUATION + LISTENING + RAY,
     },
 )

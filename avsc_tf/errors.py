@@ -42,5 +42,9 @@ class BundleError(AvscError):
     """A run folder lacks a part that conversion needs."""
 
 
+class ListeningError(AvscError):
+    """A listening test cannot be built, served or analysed from what was named."""
+
+
 class StageError(AvscError):
     """A stage of a workflow failed; its own message was printed before."""

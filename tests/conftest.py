@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,16 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_networks():
+    """Networks of one file of tests do not stay in memory for the next ones."""
+    yield
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.clear_session(free_memory=True)
 
 
 @pytest.fixture

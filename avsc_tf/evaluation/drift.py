@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import theilslopes
 
-from avsc_tf.evaluation.sync import MAX_OFFSET_FRAMES, offset
+from avsc_tf.evaluation.sync import offset
 
 WINDOW_SECONDS = 20.0
 MIN_WINDOWS = 3
+MAX_LAG_FRAMES = 25  # a window bears a wider search than a sentence; 1000 ppm are 15 frames in ten minutes
 _TEN_MINUTES_SECONDS = 600.0
 
 
@@ -44,7 +45,7 @@ def drift(
     fps: int,
     weights: np.ndarray | None = None,
     window_seconds: float = WINDOW_SECONDS,
-    max_lag_frames: int = MAX_OFFSET_FRAMES,
+    max_lag_frames: int = MAX_LAG_FRAMES,
 ) -> Drift:
     """`sync.offset` in windows side by side along a clip, and a line that a third of wrong windows cannot turn.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from avsc_tf.errors import RecordError
 from avsc_tf.evaluation.lip_streams import within_speech
+from avsc_tf.evaluation.sync import MAX_OFFSET_FRAMES
 from avsc_tf.measures.canonical import canonical_pairs
 from avsc_tf.measures.mouth import correlation
 
@@ -86,6 +87,25 @@ class LipCorrelation:
         pairs = canonical_pairs(mel / mel_scale, lips / lip_scale, n_a=n_mel, n_b=n_lips, penalty=penalty)
         mel_weights, lip_weights = pairs.a_weights / mel_scale[:, None], pairs.b_weights / lip_scale[:, None]
         return cls(mel_weights, lip_weights, pairs.r, float((lips @ lip_weights[:, 0]).std()), fps)
+
+    @classmethod
+    def fit_at_best_lag(
+        cls, mel: np.ndarray, lips: np.ndarray, *, fps: int = 25, max_lag_frames: int = MAX_OFFSET_FRAMES
+    ) -> LipCorrelation:
+        """A fit on one long video of somebody of whom no training sentences are at hand.
+
+        Its lips may be early or late, and a fit in place would take that for their way of speaking. So it is fitted at
+        every lag, and that fit is kept whose pairs share most variance.
+
+        Raises:
+            RecordError: as `fit`.
+        """
+        n = min(len(mel), len(lips))
+        fits = [
+            cls.fit([(mel[max(0, -lag) : n - max(0, lag)], lips[max(0, lag) : n + min(0, lag)])], fps=fps)
+            for lag in range(-max_lag_frames, max_lag_frames + 1)
+        ]
+        return max(fits, key=lambda fitted: float((fitted.training_r[:N_PAIRS] ** 2).sum()))
 
     @property
     def weights(self) -> np.ndarray:

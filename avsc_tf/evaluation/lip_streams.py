@@ -43,9 +43,11 @@ def sync_streams(
     n = min(len(waveform) // per_frame, len(keypoints))
     if n == 0:
         raise MediaError(f"{len(waveform)} samples and {len(keypoints)} pictures: give at least one frame of both")
-    lips = eye_stabilised(np.asarray(keypoints[:n], np.float64))[:, LIPS].reshape(n, -1)
+    seen = np.isfinite(keypoints[:n]).all(axis=(1, 2))
     if found is not None:
-        lips[~np.asarray(found[:n], bool)] = np.nan
+        seen &= np.asarray(found[:n], bool)
+    lips = np.full((n, 2 * (LIPS.stop - LIPS.start)), np.nan)
+    lips[seen] = eye_stabilised(np.asarray(keypoints[:n][seen], np.float64))[:, LIPS].reshape(-1, lips.shape[1])
     return _mel_of_frames(np.asarray(waveform)[: n * per_frame], sample_rate_hz, fps), lips
 
 

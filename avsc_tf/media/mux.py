@@ -64,7 +64,7 @@ def write_video(
             pictures = _checked_frames(path, frames)
             first = next(pictures)
             video = _video_stream(container, first.shape, frame_rate, crf, preset)
-            audio = None if samples is None else _audio_stream(container, audio_codec, sample_rate_hz)
+            audio = None if samples is None else audio_stream(container, audio_codec, sample_rate_hz)
             _encode(container, video, audio, first, pictures, samples)
         os.replace(part, path)
     finally:
@@ -120,7 +120,8 @@ def _video_stream(container: Any, shape: tuple[int, ...], frame_rate: Fraction, 
     return stream
 
 
-def _audio_stream(container: Any, codec: AudioCodec, sample_rate_hz: int) -> Any:
+def audio_stream(container: Any, codec: AudioCodec, sample_rate_hz: int) -> Any:
+    """A new stream of mono sound in an open container, for `encode_sound`."""
     stream = container.add_stream(codec, rate=sample_rate_hz)
     stream.layout = "mono"
     stream.format = SAMPLE_FORMATS[codec]
@@ -143,11 +144,11 @@ def _encode(
         container.mux(video.encode(_video_frame(picture, number, video.average_rate)))
         if samples is not None:
             due = int((number + 1) * Fraction(audio.rate) / video.average_rate)
-            n_written = _encode_sound(container, audio, samples, n_written, due)
+            n_written = encode_sound(container, audio, samples, n_written, due)
     container.mux(video.encode())
     if samples is None:
         return
-    _encode_sound(container, audio, samples, n_written, len(samples))
+    encode_sound(container, audio, samples, n_written, len(samples))
     container.mux(audio.encode())
 
 
@@ -164,8 +165,8 @@ def _video_frame(picture: NDArray[np.uint8], number: int, frame_rate: Fraction) 
     return frame
 
 
-def _encode_sound(container: Any, audio: Any, samples: NDArray[np.float32], start: int, end: int) -> int:
-    """Encode `samples[start:end]`; returns how many samples are written so far."""
+def encode_sound(container: Any, audio: Any, samples: NDArray[np.float32], start: int, end: int) -> int:
+    """Encode `samples[start:end]` (float32, full scale 1) and mux it; returns how many samples are written so far."""
     end = min(end, len(samples))
     for at in range(start, end, CHUNK_SAMPLES):
         chunk = samples[at : min(at + CHUNK_SAMPLES, end)]

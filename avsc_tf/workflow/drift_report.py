@@ -23,13 +23,14 @@ from avsc_tf.media.container import has_sound
 from avsc_tf.media.video import probe_video
 
 FILE_NAME = "drift.json"
+MIN_SEEN_SHARE = 0.5  # of the frames with a face
 
 
 def report_drift(videos: Sequence[Path], config: Path, out: Path) -> str:
     """Measure each video and write OUT/drift.json.
 
-    The canonical projections come from the video itself: they say which movement belongs to which sound, and a drift of
-    some frames over the whole does not hide that.
+    The canonical projections come from the video itself, fitted at the lag at which sound and lips share most: they say
+    which movement belongs to which sound, and a drift of some frames over the whole does not hide that.
 
     Raises:
         MediaError: a video cannot be read, is silent, or is too short for a line.
@@ -40,7 +41,7 @@ def report_drift(videos: Sequence[Path], config: Path, out: Path) -> str:
     with FaceTracker(face.min_detection_confidence) as tracker:
         for path in videos:
             mel, lips = long_streams(path, tracker)
-            fitted = LipCorrelation.fit([(mel, lips)])
+            fitted = LipCorrelation.fit_at_best_lag(mel, lips)
             run = drift(*fitted.variates(mel, lips), fps=FPS, weights=fitted.weights)
             middle, low, high = run.frames_in_ten_minutes
             found[str(path)] = {
@@ -65,7 +66,7 @@ def long_streams(path: Path, tracker: FaceTracker) -> tuple[np.ndarray, np.ndarr
     """Mel and lips of a video of any length; one picture is held at a time.
 
     Raises:
-        MediaError: it is silent, or too short for three windows.
+        MediaError: it is silent, without a face, or too short for three windows.
     """
     n_frames = probe_video(path).frames_at(FPS)
     if n_frames < MIN_WINDOWS * WINDOW_SECONDS * FPS:
@@ -78,8 +79,13 @@ def long_streams(path: Path, tracker: FaceTracker) -> tuple[np.ndarray, np.ndarr
     keypoints = np.full((n_frames, N_KEYPOINTS, 2), np.nan, np.float32)
     frames = ClipFrames(path, FPS, n_frames)
     for index, frame in enumerate(tqdm(frames, desc=path.name, unit="frame", total=n_frames, dynamic_ncols=True)):
-        seen = tracker.keypoints(frame)
-        if seen is not None:
-            keypoints[index] = seen
+        faces = tracker.faces_near_and_far(frame)
+        if faces:
+            keypoints[index] = faces[0].keypoints
+    if (n_seen := int(np.isfinite(keypoints[:, 0, 0]).sum())) < MIN_SEEN_SHARE * n_frames:
+        raise MediaError(
+            f"{path}: a face is found in {n_seen} of {n_frames} frames; half of them are needed. Show one face, from "
+            "the front."
+        )
     waveform = read_audio(path, sample_rate_hz=SAMPLE_RATE_HZ)
     return sync_streams(waveform, SAMPLE_RATE_HZ, keypoints, FPS, found=np.isfinite(keypoints[:, 0, 0]))

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.config import load_config
+from avsc_tf.config import load_config, load_saved_config
 from avsc_tf.conversion.jobs import Vocoder
-from avsc_tf.errors import MediaError
+from avsc_tf.errors import BundleError, MediaError, RecordError
 from avsc_tf.evaluation.held_out import Folders
 from avsc_tf.evaluation.texts import interval_text, number_text
-from avsc_tf.evaluation.videos.catalogue import CATALOGUE, FIGURES, HEADLINES
+from avsc_tf.evaluation.videos.catalogue import FIGURES, HEADLINES, WHERE
 from avsc_tf.evaluation.videos.evaluate import REPORT_HTML, evaluate_videos
 from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, VERSUS
-from avsc_tf.records.reader import open_records
-from avsc_tf.serving.bundle import check_bundle, modalities_of
+from avsc_tf.records.manifest import CONFIG_NAME as RECORDS_CONFIG_NAME
+from avsc_tf.records.reader import Records, open_records
+from avsc_tf.runs import STATISTICS_NAME, statistics_path
+from avsc_tf.serving.bundle import modalities_of
 from avsc_tf.workflow.judged_folders import JudgedFolders, folder_material
 from avsc_tf.workflow.judged_videos import System, make_videos
 
@@ -91,26 +93,46 @@ def _evaluate_runs(
         if len(runs) > 2:
             raise MediaError(f"{runs[2]}: one run folder, or those of the two baselines. Name no more.")
         modalities_of(*runs)
-    settings = check_bundle(bundle[0], vocoders=[vocoder])
-    records = open_records(records_folder, settings)
+    records = records_of(records_folder, [run for runs in named.values() for run in runs])
     systems = {row: System(tuple(runs), vocoder, seed) for row, runs in named.items()}
     material = make_videos(records, systems, folders, out, second_take=second_take)
     about = {
         "settings": f"Records {records_folder}; voices by {vocoder}, seed {seed}; trivial rows speak by Griffin-Lim."
     }
-    return evaluate_videos(material, settings.face, out, about=about)
+    return evaluate_videos(material, records.config.face, out, about=about)
+
+
+def records_of(folder: Path, runs: Sequence[Path]) -> Records:
+    """A records folder by its own settings, on which all these runs were trained.
+
+    Raises:
+        RecordError: it is no records folder, or damaged. BundleError: a run was trained on other records.
+    """
+    settings = folder / RECORDS_CONFIG_NAME
+    if not settings.is_file():
+        raise RecordError(
+            f"{settings}: no such file, so {folder} is no records folder. Make one with tools/prepare.py."
+        )
+    records = open_records(folder, load_saved_config(settings))
+    for run in runs:
+        theirs = statistics_path(run)
+        if not theirs.is_file() or theirs.read_bytes() != (folder / STATISTICS_NAME).read_bytes():
+            raise BundleError(
+                f"{theirs}: is not the statistics of {folder}; the run was trained on other records, and may have seen "
+                "the sentences that are held out here. Name the records it was trained on."
+            )
+    return records
 
 
 def headlines(found: Mapping[str, Any], report: Path) -> str:
     """The most telling figures, a line a row, and the page."""
-    where = {figure.name: table for table, figures in CATALOGUE.items() for figure in figures}
     tables = found["tables"]
-    shown = [n for n in HEADLINES if any(_mean(tables, where[n], row, n) is not None for row in ROWS)]
+    shown = [n for n in HEADLINES if any(_mean(tables, WHERE[n], row, n) is not None for row in ROWS)]
     width = max(len(label) for label in found["about"]["rows"].values())
     lines = [" " * width + "".join(f"{FIGURES[n].title:>28}" for n in shown)]
     for row in ROWS:
         if row in found["about"]["rows"]:
-            cells = [_cell(tables.get(where[n], {}).get(row, {}).get(n) or {}, FIGURES[n].decimals) for n in shown]
+            cells = [_cell(tables.get(WHERE[n], {}).get(row, {}).get(n) or {}, FIGURES[n].decimals) for n in shown]
             lines.append(f"{found['about']['rows'][row]:<{width}}" + "".join(f"{cell:>28}" for cell in cells))
     winners = [
         f"{FIGURES[name].title}: {found['about']['rows'][entry['better']]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,11 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
         if folder is not None
     }
     names = [name for name in clips[TARGET] if name in clips[CONVERTED]]
+    if not names:
+        raise MediaError(
+            f"{folders.videos}: no video has a recording of the target in {folders.reference}. Files are matched by name: "
+            f"the videos are {_some(clips[CONVERTED])}, the recordings {_some(clips[TARGET])}. Rename them."
+        )
     training = _training(folders, names)
     pairs = _pairs(names, clips, face)
     sentences = [
@@ -83,6 +88,11 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
         short_labels(systems),
         _notes(folders, clips, names, answers),
     )
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
 
 
 def _pairs(names: Sequence[str], clips: Mapping[str, Mapping[str, ClipSource]], face: FaceConfig) -> dict[str, Pair]:

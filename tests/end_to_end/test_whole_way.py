@@ -224,6 +224,65 @@ def test_the_probe(demo: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "other" / "probe.json").read_text())["about"]["times"] == "DTW path"
 
 
+def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path) -> None:
+    """Beside itself nothing differs; a second call measures nothing, and then a changed video alone."""
+    out = tmp_path / "evaluation"
+    arguments = ("--bundle", demo / "run", "--versus", demo / "run", "--records", demo / "records", "--out", out)
+    arguments += ("--corpus", demo / "corpus", "--vocoder", "griffin-lim")
+    done = tool("evaluate", *arguments)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads((out / "report.json").read_text())
+    rows = {"converted", "versus", "source", "mean", "ridge", "target_dtw", "second_take", "target"}
+    assert set(found["tables"]["voice"]) == set(found["tables"]["face"]) == rows
+    assert found["about"]["sentences"] == len(EMOTIONS)
+    assert set(found["by_emotion"]) == set(EMOTIONS)
+    assert (
+        found["versus"]["voice"]["mcd_db"] | {"mean": 0.0, "p": 1.0, "better": ""} == found["versus"]["voice"]["mcd_db"]
+    )
+    mcd = {row: figures["mcd_db"]["mean"] for row, figures in found["tables"]["voice"].items()}
+    assert mcd["target"] == 0 and mcd["second_take"] < mcd["source"]
+    assert "phone times" in " ".join(found["about"]["notes"])
+    for name in ("report.html", "sentences.csv", "summary.csv", "versus.csv"):
+        assert (out / name).stat().st_size > 200
+    times = {path: path.stat().st_mtime_ns for path in (out / "measured").rglob("*.json")}
+    made = {path: path.stat().st_mtime_ns for path in (out / "videos").rglob("*.mp4")}
+    assert len(times) == len(rows) * len(EMOTIONS) and len(made) == (len(rows) - 1) * len(EMOTIONS)
+    shutil.copy(out / "videos" / "ridge" / "neutral_00.mp4", out / "videos" / "mean" / "neutral_00.mp4")
+    assert tool("evaluate", *arguments).returncode == 0
+    changed = [path for path, time in times.items() if path.stat().st_mtime_ns != time]
+    assert changed == [out / "measured" / "mean" / "neutral_00.json"]
+
+
+def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path) -> None:
+    out, videos = tmp_path / "evaluation", demo / "held_out" / "griffin-lim"
+    folders = ("--reference", demo / "corpus" / "target", "--source", demo / "corpus" / "source", "--out", out)
+    done = tool("evaluate", "--videos", videos, *folders)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads((out / "report.json").read_text())
+    assert set(found["tables"]["voice"]) == {"converted", "source", "mean", "ridge", "target_dtw", "target"}
+    assert "Canonical correlation was not measured" in " ".join(found["about"]["notes"])  # two sentences are too few
+    assert found["tables"]["sync"]["converted"]["offset_frames"]["n"] <= len(EMOTIONS)
+    assert found["versus"] == {} and not (out / "versus.csv").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(videos / "neutral_00.mp4", other / "stranger.mp4")
+    done = tool("evaluate", "--videos", other, *folders)
+    assert_one_error_line(done, "no video has a recording", "stranger", "Rename them")
+
+
+def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path) -> None:
+    bundle = ("--bundle", demo / "run", "--out", tmp_path / "out")
+    assert_one_error_line(tool("evaluate", *bundle), "--records", "held-out sentences")
+    assert_one_error_line(tool("evaluate", *bundle, "--records", tmp_path), "config.yaml: no such file", "prepare.py")
+    run = tmp_path / "run"
+    shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
+    (run / "statistics.npz").write_bytes(b"others")
+    done = tool("evaluate", "--bundle", run, "--records", demo / "records", "--out", tmp_path / "out")
+    assert_one_error_line(done, "run/statistics.npz", "other records")
+    done = tool("evaluate", "--drift", demo / "side_by_side.mp4", "--out", tmp_path / "out")
+    assert_one_error_line(done, "side_by_side.mp4", "Name a longer video")
+
+
 def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"older")

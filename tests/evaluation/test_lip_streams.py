@@ -52,6 +52,9 @@ def test_frames_without_a_face_have_no_lips(keypoints: np.ndarray) -> None:
     found = np.arange(9) != 3
     _, lips = sync_streams(np.zeros(6 * 640), 16000, keypoints, FPS, found=found)
     assert np.isnan(lips).all(axis=1).tolist() == [False, False, False, True, False, False]
+    keypoints[1] = np.nan
+    _, lips = sync_streams(np.zeros(6 * 640), 16000, keypoints, FPS)
+    assert np.isnan(lips).all(axis=1).tolist() == [False, True, False, False, False, False]
 
 
 def test_what_cannot_be_laid_side_by_side_is_refused(keypoints: np.ndarray) -> None:

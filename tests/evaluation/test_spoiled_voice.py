@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from avsc_tf.config import load_config
 from avsc_tf.demo.sentences import romaji_phones
@@ -69,6 +70,15 @@ def test_distortion_ranks_takes_speakers_and_noise(natural, second_take):
     unheard, little, much = (distortion_db(noisy(natural, level), natural) for level in (0.0003, 0.003, 0.03))
     assert 0 < unheard < again  # -70 dB of full scale
     assert again < little < much
+
+
+def test_distortion_of_real_speech(shared_data):
+    """VCTK: the same sentence by another speaker is far; noise takes a voice there step by step."""
+    paths = [shared_data / "vctk" / f"{speaker}_003.wav" for speaker in ("p225", "p226")]
+    (voice_, rate_hz), (other, _) = (soundfile.read(path, dtype="float32") for path in paths)
+    found = [waveform_distortion(noisy(voice_, level), voice_, rate_hz).mean_db for level in (0.0, 0.0003, 0.003, 0.03)]
+    assert found == sorted(found) and found[0] == 0.0 < found[1]
+    assert waveform_distortion(other, voice_, rate_hz).mean_db > 5.0 > found[1]
 
 
 def test_distortion_is_blind_to_loudness_and_delay(natural):

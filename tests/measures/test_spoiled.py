@@ -35,22 +35,27 @@ class Film:
 
 
 @pytest.fixture(scope="module")
-def filmed():
-    """Films of the demo's speakers saying one sentence, tracked by FaceMesh."""
+def tracked():
+    """Frames to films, by FaceMesh."""
     from avsc_tf.features.face_mesh import FaceTracker
 
     with FaceTracker(0.5) as tracker:
+        yield lambda frames: Film(frames, np.stack([tracker.keypoints(frame) for frame in frames]))
 
-        def film(speaker: str, emotion: str, seed: int) -> Film:
-            phones = romaji_phones(SENTENCE)
-            timed = time_phones(phones, VOICES[speaker], EMOTIONS[emotion], rng=np.random.default_rng(7))
-            rng = np.random.default_rng(seed)  # of the head's sway and of the blinks
-            poses = face_poses(timed, EXPRESSIONS[emotion], n_frames=FIRST + N_FRAMES, fps=FPS, rng=rng)[FIRST:]
-            painter = FacePainter(LOOKS[speaker], size_px=SIDE)
-            frames = np.stack([painter.render(pose, EXPRESSIONS[emotion]) for pose in poses])
-            return Film(frames, np.stack([tracker.keypoints(frame) for frame in frames]))
 
-        yield film
+@pytest.fixture(scope="module")
+def filmed(tracked):
+    """Films of the demo's speakers saying one sentence."""
+
+    def film(speaker: str, emotion: str, seed: int) -> Film:
+        phones = romaji_phones(SENTENCE)
+        timed = time_phones(phones, VOICES[speaker], EMOTIONS[emotion], rng=np.random.default_rng(7))
+        rng = np.random.default_rng(seed)  # of the head's sway and of the blinks
+        poses = face_poses(timed, EXPRESSIONS[emotion], n_frames=FIRST + N_FRAMES, fps=FPS, rng=rng)[FIRST:]
+        painter = FacePainter(LOOKS[speaker], size_px=SIDE)
+        return tracked(np.stack([painter.render(pose, EXPRESSIONS[emotion]) for pose in poses]))
+
+    return film
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +200,18 @@ def test_the_wrong_face_is_further_away(natural, second_take, other):
     films = (natural, second_take, other)
     own, again, wrong = (encoder.embed_frames(film.frames[::13], film.keypoints[::13]) for film in films)
     assert face_identity.identity_distance(again, own) < 0.7 * face_identity.identity_distance(wrong, own)
+
+
+def test_another_real_person_is_further_than_another_sentence(tracked, shared_data):
+    """GRID: speaker 1 beside herself saying something else, and beside somebody else who says nearly that."""
+    from avsc_tf.media.video import read_frames
+
+    def film(name: str) -> Film:
+        return tracked(np.stack(list(read_frames(shared_data / "grid" / f"{name}.mpg", fps=FPS))[10:65:3]))
+
+    own, again, wrong = (film(name) for name in ("s1/lwbszn", "s1/bbaf2n", "other_speakers/lwbsza"))
+    near, far = (keypoint_distance(x.keypoints, own.keypoints) for x in (again, wrong))
+    assert near.all < 0.7 * far.all and near.mouth < 0.7 * far.mouth
+    scale = expression_scale([own.keypoints, again.keypoints])
+    near_, far_ = (expression_distance(x.keypoints, own.keypoints, scale) for x in (again, wrong))
+    assert near_ < 0.7 * far_

@@ -136,6 +136,14 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
         ),
         Figure("above_null", "above chance", 3, "higher", "canonical r less its time-shifted null"),
         Figure(
+            "lip_movement",
+            "lip movement",
+            2,
+            "one",
+            "how far the lips move in the direction that goes with the sound, beside the natural target's training "
+            "sentences; r does not see it",
+        ),
+        Figure(
             "naive_r",
             "naive r",
             3,
@@ -174,4 +182,5 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
     ),
 }
 FIGURES = {figure.name: figure for figures in CATALOGUE.values() for figure in figures}
+WHERE = {figure.name: table for table, figures in CATALOGUE.items() for figure in figures}
 HEADLINES = ("mcd_db", "f0_rmse_cents", "predicted_mos", "opening_r", "mouth_distance", "mouth_ssim", "canonical_r")

@@ -18,7 +18,6 @@ from typing import Any
 from tqdm import tqdm
 
 from avsc_tf.config import FaceConfig
-from avsc_tf.errors import MediaError
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.timeline import TimeMap
 from avsc_tf.evaluation.videos import tables
@@ -32,6 +31,7 @@ from avsc_tf.evaluation.videos.measure import (
     same_time,
     time_map_between,
 )
+from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watched, watch
 from avsc_tf.features.face import FaceTracker
@@ -63,9 +63,8 @@ def evaluate_videos(material: Material, face: FaceConfig, out: Path, *, about: d
     Returns:
         The content of report.json.
     Raises:
-        MediaError: a video cannot be read, or there is nothing to compare.
+        MediaError: a video cannot be read.
     """
-    _check(material)
     with ExitStack() as stack:
         tracker = stack.enter_context(FaceTracker(face.min_detection_confidence))
         target = TargetModel.fit(material)
@@ -76,26 +75,8 @@ def evaluate_videos(material: Material, face: FaceConfig, out: Path, *, about: d
         _write_text(out / "summary.csv", tables.summary_csv(found["tables"], found["by_emotion"]))
         if found["versus"]:
             _write_text(out / "versus.csv", tables.versus_csv(found["versus"]))
-        from avsc_tf.evaluation.videos.page import write_page
-
         write_page(out / REPORT_HTML, found, material, lambda path: watch(path, tracker, face))
     return found
-
-
-def _check(material: Material) -> None:
-    targets = material.rows.get(TARGET, {})
-    judged = material.rows.get(CONVERTED, {})
-    common = [s for s in material.sentences if s.utterance in targets and s.utterance in judged]
-    if not common:
-        raise MediaError(
-            "no sentence has both a finished video and a recording of the target. Files are matched by name: "
-            f"the videos are {_some(judged)}, the target's {_some(targets)}. Rename them, or name other folders."
-        )
-
-
-def _some(names: Any) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "") if listed else "none"
 
 
 def _measure_all(material: Material, look: Watch, target: TargetModel, out: Path) -> Measured:

@@ -14,7 +14,7 @@ import numpy as np
 from avsc_tf.evaluation.plots import N_MOMENTS, telling_moments
 from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
 from avsc_tf.evaluation.videos import drawings
-from avsc_tf.evaluation.videos.catalogue import ARROWS, CATALOGUE, FIGURES, HEADLINES, SYNC, Figure
+from avsc_tf.evaluation.videos.catalogue import ARROWS, CATALOGUE, FIGURES, HEADLINES, SYNC, WHERE, Figure
 from avsc_tf.evaluation.videos.material import (
     CONVERTED,
     RIDGE,
@@ -67,6 +67,7 @@ def write_page(path: Path, found: Mapping[str, Any], material: Material, look: W
         versus=_versus(found),
         differences=drawings.differences(found["versus"], labels[CONVERTED], labels.get(VERSUS, "")),
         emotions=_emotions(found),
+        sentences=_sentences(found, material),
         extremes=_extremes(found, material, look),
         sheets=_sheets(material, look, labels),
         recipes=[(TITLES[table], figures) for table, figures in CATALOGUE.items()],
@@ -157,19 +158,33 @@ def _emotions(found: Mapping[str, Any]) -> dict[str, Any] | None:
     """As the paper's Table 1: a row an emotion, for each headline figure the system and the one beside it."""
     if not found["by_emotion"]:
         return None
-    where = {f.name: table for table, figures in CATALOGUE.items() for f in figures}
     overall = found["tables"]
-    shown = [n for n in HEADLINES if _mean(overall.get(where[n], {}), CONVERTED, n) is not None]
-    rows_shown = [row for row in (CONVERTED, VERSUS) if row in overall[where[shown[0]]]] if shown else []
+    shown = [n for n in HEADLINES if _mean(overall.get(WHERE[n], {}), CONVERTED, n) is not None]
+    rows_shown = [row for row in (CONVERTED, VERSUS) if row in overall[WHERE[shown[0]]]] if shown else []
     lines = []
     for emotion, tables in (*found["by_emotion"].items(), ("all", overall)):
         cells = []
         for name in shown:
             for row in rows_shown:
-                entry = tables.get(where[name], {}).get(row, {}).get(name) or {}
+                entry = tables.get(WHERE[name], {}).get(row, {}).get(name) or {}
                 cells.append(number_text(entry.get("mean"), FIGURES[name].decimals))
         lines.append({"label": emotion.replace("_", ", "), "cells": cells, "all": emotion == "all"})
     return {"heads": _heads([FIGURES[n] for n in shown]), "systems": rows_shown, "rows": lines}
+
+
+def _sentences(found: Mapping[str, Any], material: Material) -> dict[str, Any]:
+    """The headline figures of the judged system, a row a sentence."""
+    by = {n: found["tables"].get(WHERE[n], {}).get(CONVERTED, {}).get(n, {}).get("sentences", {}) for n in HEADLINES}
+    shown = [name for name in HEADLINES if by[name]]
+    lines = [
+        {
+            "label": sentence.utterance,
+            "text": "" if sentence.text == sentence.utterance else sentence.text,
+            "cells": [number_text(by[name].get(sentence.utterance), FIGURES[name].decimals) for name in shown],
+        }
+        for sentence in material.sentences
+    ]
+    return {"heads": _heads([FIGURES[n] for n in shown]), "rows": lines}
 
 
 def _extremes(found: Mapping[str, Any], material: Material, look: Watch) -> list[dict[str, Any]]:

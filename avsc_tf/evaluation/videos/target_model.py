@@ -120,6 +120,7 @@ class TargetModel:
                 "canonical_r": beside.r,
                 "canonical_null": beside.null_mean,
                 "above_null": beside.r - beside.null_mean,
+                "lip_movement": lips.lip_movement(*streams),
             }
         offset = (
             sync.offset(loud, opening) if lips is None else sync.offset(*lips.variates(*streams), weights=lips.weights)

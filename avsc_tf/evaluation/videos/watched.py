@@ -29,7 +29,7 @@ from avsc_tf.timebase import Timebase
 SAMPLE_RATE_HZ, FPS, CROP_PX = 16_000, 25, 256
 TIMEBASE = Timebase(FPS, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ // 200)
 MEL = AcousticConfig(n_mels=80, window_ms=25.0, fft_length=512, fmin_hz=0.0, fmax_hz=8000.0, log_floor=1e-5)
-MAX_SECONDS = 60.0  # of a sentence: its frames are held in memory, and warping costs the square of its length
+MAX_SECONDS = 25.0  # of a sentence: warping costs the square of its length (`mel_cepstral_distortion`)
 
 
 @dataclass(frozen=True)
