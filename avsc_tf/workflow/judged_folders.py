@@ -68,8 +68,8 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
     names = [name for name in clips[TARGET] if name in clips[CONVERTED]]
     if not names:
         raise MediaError(
-            f"{folders.videos}: no video has a recording of the target in {folders.reference}. Files are matched by name: "
-            f"the videos are {_some(clips[CONVERTED])}, the recordings {_some(clips[TARGET])}. Rename them."
+            f"{folders.videos}: no video has a recording of the target in {folders.reference}. Files are matched by "
+            f"name: the videos are {_some(clips[CONVERTED])}, the recordings {_some(clips[TARGET])}. Rename them."
         )
     training = _training(folders, names)
     pairs = _pairs(names, clips, face)

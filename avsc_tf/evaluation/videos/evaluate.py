@@ -22,7 +22,7 @@ from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.timeline import TimeMap
 from avsc_tf.evaluation.videos import tables
 from avsc_tf.evaluation.videos.catalogue import TABLES
-from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, SECOND_TAKE, SOURCE, TARGET, Material, SentenceInfo
+from avsc_tf.evaluation.videos.material import ROWS, SECOND_TAKE, SOURCE, TARGET, Material, SentenceInfo
 from avsc_tf.evaluation.videos.measure import (
     all_figures,
     beside_source,
