@@ -192,6 +192,12 @@ def _read_config(run: Path, network: str) -> Config:
 
 def _check_same_features(run: Path, reference: Config, network: str, config: Config) -> None:
     wanted, found = reference.as_dict(), config.as_dict()
+    if reference.face.vgg_weights == "untrained" and config.seed != reference.seed:
+        raise BundleError(
+            f"{config_path(run, network)}: seed is {config.seed}, but the conversion network was trained with "
+            f"{reference.seed}, and the untrained VGG-19 of their records has its weights from it. Train both on one "
+            f"records folder: {_command(run, network)}."
+        )
     for section in FEATURE_SECTIONS:
         for key, value in wanted[section].items():
             if found[section][key] != value:

@@ -123,6 +123,13 @@ def test_networks_of_different_features_do_not_go_together(run: Path) -> None:
         check_bundle(run)
 
 
+def test_networks_of_another_untrained_vgg_do_not_go_together(run: Path) -> None:
+    path = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
+    save_config(load_config(path, [*TINY, "seed=5"]), run / "image" / "config.yaml")
+    with pytest.raises(BundleError, match=r"image/config.yaml: seed is 5, but .* untrained VGG-19"):
+        check_bundle(run)
+
+
 def test_each_network_keeps_its_own_section(run: Path) -> None:
     path = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
     save_config(load_config(path, [*TINY, "image.epochs=77"]), run / "image" / "config.yaml")
