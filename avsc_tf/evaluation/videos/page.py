@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from avsc_tf.evaluation.videos.material import (
     SentenceInfo,
 )
 from avsc_tf.evaluation.videos.measure import map_by_sound, time_map_between
-from avsc_tf.evaluation.videos.watched import FPS, Watched
+from avsc_tf.evaluation.videos.watched import FPS, Watch, Watched
 from avsc_tf.features.keypoints import mouth_opening
 
 TEMPLATE = "videos/page.html"
@@ -39,8 +39,6 @@ TITLES = {
     "sync": "Sound and lips together",
     "to_source": "What is left of the source",
 }
-
-Watch = Callable[[Path], Watched]
 
 
 def write_page(path: Path, found: Mapping[str, Any], material: Material, look: Watch) -> None:
