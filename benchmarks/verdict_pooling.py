@@ -44,10 +44,7 @@ def pool(reports: Sequence[Report]) -> dict[str, Any]:
                 if len(seeds) > 1
             }
     return {
-        "about": {
-            **{k: reports[0]["about"][k] for k in ("sentences", "interval", "test", "notes")},
-            "seeds": len(seeds),
-        },
+        "about": {name: reports[0]["about"][name] for name in ABOUT} | {"seeds": len(seeds)},
         "primary": _primary(difference),
         "difference": difference,
         "tables": _without_sentences(tables.summary(means)),
@@ -95,7 +92,7 @@ def _mean(by: Mapping[str, float | None]) -> float:
     return float(np.mean([value for value in by.values() if value is not None]))
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: float | np.floating) -> float:
     return round(float(value), 5)
 
 

@@ -22,3 +22,27 @@ def test_imports(path, monkeypatch):
     spec.loader.exec_module(module)
     parts = ("alignment_", "conversion_", "training_", "verdict_", "wavenet_")
     assert callable(getattr(module, "main", None)) or path.stem.startswith(parts)
+
+
+def report(joint: list[float | None], baseline: list[float]) -> dict:
+    """A report.json of canonical r alone."""
+    rows = {"converted": joint, "versus": baseline, "target": [0.9, 0.9, 0.9]}
+    entries = {row: {"canonical_r": {"sentences": dict(zip("abc", r, strict=True))}} for row, r in rows.items()}
+    about = {"sentences": 3, "interval": "", "test": "", "notes": []}
+    return {"about": about, "tables": {"sync": entries}}
+
+
+def test_the_verdict_pools_seeds_by_sentence(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from verdict_pooling import pool
+
+    seeds = [report([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]), report([0.7, None, 0.7], [0.4, 0.4, 0.6])]
+    found = pool(seeds)
+    joint = found["tables"]["sync"]["converted"]["canonical_r"]
+    assert joint["sentences"] == {"a": 0.6, "b": 0.6, "c": 0.7}  # b by the first seed alone
+    entry = found["difference"]["sync"]["canonical_r"]
+    assert entry["mean"] == pytest.approx(0.2)  # 0.2, 0.2, 0.2
+    assert entry["by_seed"] == pytest.approx([0.2, 0.2])  # the mean of 0.1, 0.2, 0.3; of 0.3 and 0.1
+    assert entry["seed_sd"]["versus"] == pytest.approx(0.2 / 3 / 2**0.5, abs=1e-5)  # of 0.4 and 1.4 / 3
+    assert entry["p"] == 0.25  # 2 of the 8 ways to turn three equal signs
+    assert found["primary"]["canonical_r"]["p_holm"] == 0.25  # the only one of the three
