@@ -122,7 +122,8 @@ def _distribution(found: Mapping[str, Any], labels: Mapping[str, str]) -> bytes 
     drawn = {row: values(row, "canonical_r") for row in dict.fromkeys(order)}
     if not any(drawn.values()):
         return None
-    return drawings.correlation_distribution(drawn, labels, values(TARGET, "canonical_null"))
+    null = [_mean(rows, TARGET, name) for name in ("canonical_null", "canonical_null_high")]
+    return drawings.correlation_distribution(drawn, labels, null)
 
 
 def _versus(found: Mapping[str, Any]) -> list[dict[str, Any]]:
