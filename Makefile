@@ -36,7 +36,8 @@ browser: ## Chromium for the tests of the listening test's pages, where apt-get 
 
 test: $(STAMP) browser ## all tests, fast ones first
 	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -m "slow and not alone" -n 2 --dist loadfile
+	$(RUN) -m pytest -m "slow and alone"
 
 lint: $(STAMP) ## ruff and mypy
 	$(VENV)/bin/ruff check .

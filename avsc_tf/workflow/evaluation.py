@@ -55,6 +55,10 @@ def evaluate(
     for folder in (source, reference, align, second_take, training):
         if folder is not None and not folder.is_dir():
             raise MediaError(f"{folder}: no such folder. Name a folder that holds clips.")
+    meant_for = {"--records": (records, bundle), "--training": (training, videos)}
+    for flag, (value, kind) in meant_for.items():
+        if value is not None and not kind:
+            raise MediaError(f"{flag} {value}: does not go with what is evaluated here. Leave it out, or see --help.")
     if drift:
         from avsc_tf.workflow.drift_report import report_drift
 
@@ -70,7 +74,8 @@ def evaluate(
             raise MediaError("--reference: is missing. Name the folder of the target's recordings of the sentences.")
         if versus and len(versus) > 1:
             raise MediaError(f"{versus[1]}: --versus takes one folder of videos. Name the folder alone.")
-        judged = JudgedFolders(videos, reference, source, versus[0] if versus else None, second_take, training)
+        second = versus[0] if versus else None
+        judged = JudgedFolders(videos, reference, source, second, second_take, align, training)
         face = load_config(config).face
         found = evaluate_videos(
             folder_material(judged, face, out), face, out, about={"settings": f"Videos of {videos}."}

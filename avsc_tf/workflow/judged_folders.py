@@ -43,6 +43,7 @@ class JudgedFolders:
     source: Path | None = None  # what was converted
     versus: Path | None = None  # a second system's videos
     second_take: Path | None = None
+    align: Path | None = None  # word times of the target, GRID's form
     training: Path | None = None  # further recordings of the target, none of the judged sentences
 
 
@@ -68,11 +69,11 @@ def folder_material(folders: JudgedFolders, face: FaceConfig, out: Path) -> Mate
     names = [name for name in clips[TARGET] if name in clips[CONVERTED]]
     if not names:
         raise MediaError(
-            f"{folders.videos}: no video has a recording of the target in {folders.reference}. Files are matched by name: "
-            f"the videos are {_some(clips[CONVERTED])}, the recordings {_some(clips[TARGET])}. Rename them."
+            f"{folders.videos}: no video has a recording of the target in {folders.reference}. Files are matched by "
+            f"name: the videos are {_some(clips[CONVERTED])}, the recordings {_some(clips[TARGET])}. Rename them."
         )
     training = _training(folders, names)
-    pairs = _pairs(names, clips, face)
+    pairs = _pairs(names, clips, folders.align, face)
     sentences = [
         SentenceInfo(name, _emotion(clips[TARGET][name]), clips[TARGET][name].sentence, pairs[name].times)
         for name in names
@@ -95,7 +96,9 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
 
 
-def _pairs(names: Sequence[str], clips: Mapping[str, Mapping[str, ClipSource]], face: FaceConfig) -> dict[str, Pair]:
+def _pairs(
+    names: Sequence[str], clips: Mapping[str, Mapping[str, ClipSource]], align: Path | None, face: FaceConfig
+) -> dict[str, Pair]:
     """Each sentence's recordings in small, and the way in time between them."""
     pairs = {}
     with FaceTracker(face.min_detection_confidence) as tracker:
@@ -103,14 +106,17 @@ def _pairs(names: Sequence[str], clips: Mapping[str, Mapping[str, ClipSource]], 
             target, source = clips[TARGET][name], clips.get(SOURCE, {}).get(name)
             heard = watch(target.video, tracker, face)
             said = watch(source.video, tracker, face) if source else None
-            times = _times(source, target, said, heard) if source and said else None
+            times = _times(source, target, said, heard, align) if source and said else None
             pairs[name] = Pair(name, Take.of(heard), Take.of(said) if said else None, times)
     return pairs
 
 
-def _times(source: ClipSource, target: ClipSource, said: Watched, heard: Watched) -> TimeMap | None:
+def _times(source: ClipSource, target: ClipSource, said: Watched, heard: Watched, align: Path | None) -> TimeMap | None:
     """From source to target: by label times beside the clips, else by their sounds."""
-    labels = [read_labels(clip.video.parent, clip.utterance) for clip in (source, target)]
+    labels = [
+        read_labels(clip.video.parent, clip.utterance, align_dir=folder)
+        for clip, folder in ((source, None), (target, align))
+    ]
     for origin in ("phone times", "word times"):
         if all(origin in found for found in labels):
             return map_from_labels(*(found[origin] for found in labels), origin=origin, name=target.utterance)

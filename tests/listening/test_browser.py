@@ -111,6 +111,7 @@ def answers_in(db: Path) -> dict[str, dict[tuple[int, str], int]]:
     return found
 
 
+@pytest.mark.alone
 @pytest.mark.slow  # half a minute of clips, played in full
 def test_whole_way_with_a_reload(raters: Any, served: Any) -> None:
     """A rater answers half of a page, reloads, goes on, and gets the code; the database holds every answer."""

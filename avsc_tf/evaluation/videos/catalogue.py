@@ -134,6 +134,13 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
             "none",
             "the same, sound and lips shifted against each other: what chance gives",
         ),
+        Figure(
+            "canonical_null_high",
+            "shifted, 97.5 %",
+            3,
+            "none",
+            "what one shift in forty reaches by chance",
+        ),
         Figure("above_null", "above chance", 3, "higher", "canonical r less its time-shifted null"),
         Figure(
             "lip_movement",

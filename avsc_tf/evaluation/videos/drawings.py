@@ -25,23 +25,23 @@ LOUD_RANGE = 8.0  # nepers of a spectrogram's colours
 
 
 def correlation_distribution(
-    rows: Mapping[str, Sequence[float]], labels: Mapping[str, str], null: Sequence[float]
+    rows: Mapping[str, Sequence[float]], labels: Mapping[str, str], null: Sequence[float | None]
 ) -> bytes:
     """The paper's Figure 4: how r of mel spectrum and lips is spread over sentences, a row of points and a box each.
 
     Args:
         rows: row -> r of each sentence, in the order to draw, from the top.
-        null: r of the target's recordings shifted in time; its middle 95 % is a grey band.
+        null: mean and 97.5 % of what the target's recordings reach shifted in time; drawn in grey.
     """
     names = [row for row in rows if len(rows[row])]
     rng = np.random.default_rng(0)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 0.9 + 0.5 * len(names)), layout="constrained")
         axes = figure.subplots()
-        if len(null):
-            low, high = np.percentile(null, [2.5, 97.5])
-            axes.axvspan(low, high, color=NULL_COLOUR, lw=0, zorder=0)
-            axes.text((low + high) / 2, -0.62, "shifted in time", ha="center", va="bottom", fontsize=8, color="#5c6470")
+        mean, high = null
+        if mean is not None and high is not None:
+            axes.axvspan(mean, high, color=NULL_COLOUR, lw=0, zorder=0)
+            axes.text(high, -0.62, "by chance", ha="right", va="bottom", fontsize=8, color="#5c6470")
         for place, row in enumerate(names):
             colour, values = COLOURS.get(row, OTHER_COLOUR), np.asarray(rows[row])
             axes.boxplot(

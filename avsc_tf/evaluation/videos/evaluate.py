@@ -22,7 +22,7 @@ from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.timeline import TimeMap
 from avsc_tf.evaluation.videos import tables
 from avsc_tf.evaluation.videos.catalogue import TABLES
-from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, SECOND_TAKE, SOURCE, TARGET, Material, SentenceInfo
+from avsc_tf.evaluation.videos.material import ROWS, SECOND_TAKE, SOURCE, TARGET, Material, SentenceInfo
 from avsc_tf.evaluation.videos.measure import (
     all_figures,
     beside_source,
@@ -33,14 +33,12 @@ from avsc_tf.evaluation.videos.measure import (
 )
 from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
-from avsc_tf.evaluation.videos.watched import Watched, watch
+from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
 from avsc_tf.features.face import FaceTracker
 
-METHOD = 1  # raise it when a figure is measured otherwise: what was measured before is then measured again
+METHOD = 2  # raise it when a figure is measured otherwise: what was measured before is then measured again
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 TO_SOURCE = "to_source"
-
-Watch = Callable[[Path], Watched]
 
 
 @dataclass

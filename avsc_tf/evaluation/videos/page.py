@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from avsc_tf.evaluation.videos.material import (
     SentenceInfo,
 )
 from avsc_tf.evaluation.videos.measure import map_by_sound, time_map_between
-from avsc_tf.evaluation.videos.watched import FPS, Watched
+from avsc_tf.evaluation.videos.watched import FPS, Watch, Watched
 from avsc_tf.features.keypoints import mouth_opening
 
 TEMPLATE = "videos/page.html"
@@ -39,8 +39,6 @@ TITLES = {
     "sync": "Sound and lips together",
     "to_source": "What is left of the source",
 }
-
-Watch = Callable[[Path], Watched]
 
 
 def write_page(path: Path, found: Mapping[str, Any], material: Material, look: Watch) -> None:
@@ -124,7 +122,8 @@ def _distribution(found: Mapping[str, Any], labels: Mapping[str, str]) -> bytes 
     drawn = {row: values(row, "canonical_r") for row in dict.fromkeys(order)}
     if not any(drawn.values()):
         return None
-    return drawings.correlation_distribution(drawn, labels, values(TARGET, "canonical_null"))
+    null = [_mean(rows, TARGET, name) for name in ("canonical_null", "canonical_null_high")]
+    return drawings.correlation_distribution(drawn, labels, null)
 
 
 def _versus(found: Mapping[str, Any]) -> list[dict[str, Any]]:

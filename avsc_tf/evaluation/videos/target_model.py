@@ -119,6 +119,7 @@ class TargetModel:
             found |= {
                 "canonical_r": beside.r,
                 "canonical_null": beside.null_mean,
+                "canonical_null_high": beside.null_high,
                 "above_null": beside.r - beside.null_mean,
                 "lip_movement": lips.lip_movement(*streams),
             }

@@ -106,4 +106,4 @@ def _face(frames: ClipFrames, tracker: FaceTracker, face: FaceConfig) -> tuple[n
     return clip.crops, clip.keypoints, clip.found
 
 
-Watcher = Callable[[Path], Watched]
+Watch = Callable[[Path], Watched]  # `watch` with its tracker
