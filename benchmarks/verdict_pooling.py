@@ -18,7 +18,7 @@ from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, TARGET, VERSUS
 JUDGED = (CONVERTED, VERSUS)
 NONE = "-"
 ABOUT = ("sentences", "interval", "test", "notes")
-PRIMARY = ("canonical_r", "mcd_db", "mouth_distance")  # synchrony, voice, face: named before anything was measured
+PRIMARY = ("canonical_r", "mcd_db", "mouth_distance")  # synchrony, voice, face: named before any video was measured
 WITH_SENTENCES = (CONVERTED, VERSUS, TARGET)
 
 Report = Mapping[str, Any]  # report.json of tools/evaluate.py
