@@ -37,6 +37,7 @@ CATALOGUE: dict[str, tuple[Figure, ...]] = {
     VOICE: (
         Figure("mcd_db", "MCD, dB", 2, "lower", RECIPE),
         Figure("f0_rmse_cents", "F0 RMSE, cents", 0, "lower", "pYIN, 65 to 450 Hz, frames voiced in both"),
+        Figure("f0_median_cents", "F0 median error, cents", 0, "lower", "the same frames; octave slips do not rule it"),
         Figure("f0_rmse_hz", "F0 RMSE, Hz", 1, "lower", "the same in Hz"),
         Figure("f0_r", "F0 r", 2, "higher", "correlation of log F0 over frames voiced in both"),
         Figure(

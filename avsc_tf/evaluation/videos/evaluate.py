@@ -36,7 +36,7 @@ from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
 from avsc_tf.features.face import FaceTracker
 
-METHOD = 2  # raise it when a figure is measured otherwise: what was measured before is then measured again
+METHOD = 3  # raise it when a figure is measured otherwise: what was measured before is then measured again
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 TO_SOURCE = "to_source"
 

@@ -88,6 +88,7 @@ def voice_figures(video: Watched, reference: Watched, times: TimeMap, target: Ta
     return {
         "mcd_db": mel_cepstral_distortion(video.cepstra, reference.cepstra).mean_db,
         "f0_rmse_cents": pitch.rmse_cents,
+        "f0_median_cents": pitch.median_cents,
         "f0_rmse_hz": pitch.rmse_hz,
         "f0_r": pitch.correlation,
         "voicing_error": pitch.voicing_error,
