@@ -83,8 +83,9 @@ def _tables(name: str, rows: Mapping[str, Any], labels: Mapping[str, str]) -> di
     columns = tuple(c for c in columns if any(_mean(rows, row, c.name) is not None for row in rows))
     n = max((entry["n"] for row in rows.values() for entry in row.values()), default=0)
     parts = []
-    for start in range(0, len(columns), MAX_COLUMNS):
-        chosen = columns[start : start + MAX_COLUMNS]
+    n_parts = -(-len(columns) // MAX_COLUMNS)
+    for part in range(n_parts):
+        chosen = columns[part * len(columns) // n_parts : (part + 1) * len(columns) // n_parts]
         lines = [
             {
                 "label": labels.get(row, row),
