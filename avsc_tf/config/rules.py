@@ -49,7 +49,7 @@ _LIMITS: dict[str, dict[str, tuple[float, float]]] = {
 
 def check(config: Config, place: str) -> None:
     """Values against each other; the first contradiction raises ConfigError."""
-    for rules in (_features, _conversion, _wavenet, _image, _training, _doctor, _sizes):
+    for rules in (_sizes, _features, _conversion, _wavenet, _image, _training, _doctor):
         for holds, rule in rules(config):
             if not holds:
                 raise ConfigError(f"{place}: {rule}.")
@@ -207,10 +207,6 @@ def _image(config: Config) -> list[Rule]:
             "image.path_warp needs image.path_components above 0",
         ),
         (image.path_texture_scale > 0, "image.path_texture_scale must be above 0"),
-        (
-            min(image.steady_head_seconds, image.steady_face_seconds) >= 0,
-            "image.steady_head_seconds and image.steady_face_seconds must not be negative",
-        ),
     ]
 
 
