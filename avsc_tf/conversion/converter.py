@@ -63,7 +63,8 @@ class Converter:
         sampler: WaveNet sampler, or None where only Griffin-Lim is wanted.
         modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
         origin: the bundle, and the consents that every conversion is checked against.
-        on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it raises ends the conversion.
+        on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it
+            raises ends the conversion.
     """
 
     config: Config

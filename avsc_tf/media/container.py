@@ -65,7 +65,9 @@ def open_container(path: Path) -> Iterator[Any]:
     if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
         check_program_stream(path)
     try:
-        with av.open(f"file:{path}", metadata_errors="replace", options=dict(_options)) as container:  # a name may hold a colon
+        with av.open(
+            f"file:{path}", metadata_errors="replace", options=dict(_options)
+        ) as container:  # a name may hold a colon
             yield container
     except (av.error.FFmpegError, EOFError) as error:
         why = getattr(error, "strerror", None) or error

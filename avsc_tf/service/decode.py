@@ -89,7 +89,9 @@ def clean_copy(
     try:
         n_frames = _write(folder / CLEAN_NAME, frames, waveform, fps, sample_rate_hz)
     except (av.error.FFmpegError, OSError) as error:
-        raise LimitError(f"{named}: its decoded clip is larger than is allowed. Send a shorter or smaller one.") from error
+        raise LimitError(
+            f"{named}: its decoded clip is larger than is allowed. Send a shorter or smaller one."
+        ) from error
     finally:
         named.unlink()
     seconds = max(n_frames / fps, 0 if waveform is None else len(waveform) / sample_rate_hz)
@@ -188,8 +190,8 @@ def _write(
     if frames is not None and first is None:
         raise MediaError(f"{out}: the picture has no frames. Copy or export the recording again.")
     with av.open(str(out), "w", format="mov") as container:
-        video = None if first is None else container.add_stream("libx264rgb", rate=fps)
-        audio = None if waveform is None else container.add_stream("pcm_f32le", rate=sample_rate_hz)
+        video: Any = None if first is None else container.add_stream("libx264rgb", rate=fps)
+        audio: Any = None if waveform is None else container.add_stream("pcm_f32le", rate=sample_rate_hz)
         if audio is not None:
             audio.layout = "mono"
         n_frames = 0

@@ -65,7 +65,7 @@ def gauge(name: str, help_text: str, values: dict[str, float], label: str = "") 
     return family
 
 
-def resident_bytes(pid: int | None) -> float:
+def resident_bytes(pid: int | str | None) -> float:
     """Memory a process holds; 0 where there is none."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -81,7 +81,7 @@ class Pipeline:
         self.sandbox.close()
         self.converter.close()
         for job in self._store.unfinished():
-            self._store.requeue(job.id, died=False)
+            self._store.requeue(job.id, counts=False)
 
     def wake(self) -> None:
         """A job was added."""
@@ -133,7 +133,7 @@ class Pipeline:
             self._metrics.decoder_failures.labels(error.kind).inc()
             self._end(job, FAILED, error=str(error), kind=error.kind)
         except CancelledError:
-            self._again(job, died=False)
+            self._again(job, died=False, counts=not self._stopping.is_set())
         except ProcessEndedError:
             self._metrics.decoder_failures.labels("died").inc()
             self._again(job, died=True)
@@ -174,7 +174,9 @@ class Pipeline:
 
     def _convert(self, checked: _Checked) -> None:
         job, wanted = checked.job, self.converter.wanted
-        assert wanted is not None
+        if self._cancels[job.id].is_set() or wanted is None:
+            self._again(job, died=False, counts=False)
+            return
         output = checked.folder / ("result.mp4" if wanted.picture else "result.wav")
         order = {"clip": str(checked.clip), "output": str(output), "seed": job.seed}
         order["vocoder"] = job.vocoder if wanted.sound else "none"
@@ -197,7 +199,7 @@ class Pipeline:
             message = f"the conversion took longer than {self._settings.jobs.max_seconds:g} s. Send a shorter clip."
             self._end(job, FAILED, error=message, kind="timeout")
         except CancelledError:
-            self._again(job, died=False)
+            self._again(job, died=False, counts=not self._stopping.is_set())
         except ProcessEndedError:
             self._again(job, died=True)
         else:
@@ -218,7 +220,7 @@ class Pipeline:
             message = f"the conversion was begun {job.starts} times and never ended; it is not tried again."
             self._end(job, FAILED, error=message, kind="interrupted")
         else:
-            self._store.requeue(job.id, died=died)
+            self._store.requeue(job.id, died=died, counts=counts)
             self._let_go(job)
 
     def _end(self, job: Job, state: str, *, kind: str | None = None, **values: object) -> bool:

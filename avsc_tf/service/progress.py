@@ -79,7 +79,9 @@ class ProgressBoard:
             paces = {stage: self._pace.get((stage, progress.vocoder), _FIRST_GUESS[stage]) for stage in STAGES}
         spent = now - progress.since
         usual = paces[progress.stage] * seconds
-        here = spent * (1 - progress.share) / progress.share if progress.share > 0.1 else max(usual - spent, 0.1 * usual)
+        here = (
+            spent * (1 - progress.share) / progress.share if progress.share > 0.1 else max(usual - spent, 0.1 * usual)
+        )
         later = STAGES[STAGES.index(progress.stage) + 1 :]
         return here + sum(paces[stage] * seconds for stage in later)
 

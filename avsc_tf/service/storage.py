@@ -1,9 +1,9 @@
 """Files of the service, all under one folder, all of the server's own names.
 
-    jobs.sqlite              see `jobs`
-    uploads/ID               as they came; ID.part while they come
-    work/ID-N/               of start N of a job: the clean clip, and the result while it is written
-    results/ID.mp4           finished (.wav from networks without a face)
+jobs.sqlite              see `jobs`
+uploads/ID               as they came; ID.part while they come
+work/ID-N/               of start N of a job: the clean clip, and the result while it is written
+results/ID.mp4           finished (.wav from networks without a face)
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 
 from avsc_tf.errors import AvscError
 
+
 class _CancelledError(Exception):
     """Asked to stop between two stages."""
 

@@ -1,8 +1,8 @@
 """A small process that has the decoders loaded and forks a confined child for each upload.
 
 Requests are JSON lines on standard input: what `decode.clean_copy` takes, or `{"cancel": true}`; one upload at a time.
-Answers on standard output: `{"ready": ...}`, `{"share": ...}`, and last `{"ended": ..., "report": ...}`. The child has a
-session and an empty folder of its own; it is killed with all it started when its time is up, when its job is
+Answers on standard output: `{"ready": ...}`, `{"share": ...}`, and last `{"ended": ..., "report": ...}`. The child has
+a session and an empty folder of its own; it is killed with all it started when its time is up, when its job is
 cancelled, and when standard input ends, which it does with the server however that ends.
 """
 
@@ -108,7 +108,7 @@ def _serve(request: dict[str, Any], lines: _Lines) -> dict[str, Any]:
         os.close(handle)
     if ended == "exit" and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        ended = {signal.SIGXCPU: "timeout", signal.SIGKILL: "killed"}.get(number, "crash")
+        ended = {int(signal.SIGXCPU): "timeout", int(signal.SIGKILL): "killed"}.get(number, "crash")
     last = report.rstrip(b"\n").rpartition(b"\n")[2]
     return {"ended": ended, "report": json.loads(last) if ended == "exit" and last else None}
 
