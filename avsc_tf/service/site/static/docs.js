@@ -54,7 +54,7 @@ function body(api, operation) {
 }
 
 function operationNode(api, path, method, operation) {
-  const inside = make("div", "", make("p", operation.description || ""));
+  const inside = make("div", "", make("p", (operation.description || "").replaceAll("`", "")));
   inside.append(make("pre", curl(api, path, method, operation)));
   if ((operation.parameters || []).length) {
     inside.append(make("h3", "Parameters"), table(operation.parameters.map((one) =>
