@@ -1,4 +1,4 @@
-"""Canonical error codes: those of gRPC, which TensorFlow shares, and the HTTP status that TensorFlow Serving gives each."""
+"""Error codes of gRPC, which TensorFlow shares, and the HTTP status that TensorFlow Serving gives each."""
 
 from __future__ import annotations
 

@@ -213,9 +213,7 @@ class JobStore:
     def remove(self, job_id: str) -> bool:
         """Forget a finished job; False where it is not finished."""
         with self._transaction() as db:
-            done = db.execute(
-                "DELETE FROM jobs WHERE id = ? AND state IN ('done', 'failed', 'cancelled')", (job_id,)
-            )
+            done = db.execute("DELETE FROM jobs WHERE id = ? AND state IN ('done', 'failed', 'cancelled')", (job_id,))
             return done.rowcount == 1
 
     def _change(self, job_id: str, before: tuple[str, ...], **values: Any) -> bool:

@@ -73,7 +73,9 @@ def _document(router: APIRouter, path: str, method: str, function: Any, body: di
     extra: dict[str, Any] = {"parameters": parameters}
     if body is not None:
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    responses = {200: {"description": "The answer", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The answer", "content": {"application/json": {"schema": {"type": "object"}}}}
+    }
     router.add_api_route(
         path,
         function,

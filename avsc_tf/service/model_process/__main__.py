@@ -6,6 +6,7 @@ when the service does, for then the socket closes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -92,10 +93,8 @@ def main() -> None:
     descriptor, folder, limits = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's
     process = Process(Connection(int(descriptor)), ModelLimits(**json.loads(limits)))
-    try:
+    with contextlib.suppress(EOFError, ConnectionError):
         process.run(Path(folder))
-    except (EOFError, ConnectionError):
-        pass
     os._exit(0)  # computations under way have nobody to answer to
 
 

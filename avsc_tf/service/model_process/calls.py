@@ -1,4 +1,4 @@
-"""The calls that models answer: Predict as JSON and as gRPC messages, metadata, status, and what else a client may ask."""
+"""The calls that models answer: Predict as JSON and as gRPC messages, metadata, status."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class Calls:
         model = self._served.model(header["name"], header.get("version"), header.get("label"))
         spec = model_pb2.ModelSpec(name=model.name)
         spec.version.value = model.version
-        texts = [_json(spec), _json(_signatures(model))]
-        return ('{\n"model_spec":%s,\n"metadata": {"signature_def": %s}\n}\n' % tuple(texts)).encode()
+        signatures = f'{{"signature_def": {_json(_signatures(model))}}}'
+        return f'{{\n"model_spec":{_json(spec)},\n"metadata": {signatures}\n}}\n'.encode()
 
     def _predict(self, header: dict[str, Any], body: bytes, deadline: float) -> bytes:
         request = messages.parsed(predict_pb2.PredictRequest, body)

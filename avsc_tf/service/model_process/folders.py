@@ -1,9 +1,10 @@
-"""Which models a folder holds: NAME/VERSION/saved_model.pb, or what its models.config says, as TensorFlow Serving reads it."""
+"""Which models a folder holds: NAME/VERSION/saved_model.pb, or what its models.config says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from avsc_tf.errors import BundleError
 
@@ -64,8 +65,8 @@ def _configured(config: Path) -> list[ModelFolder]:
     return [_wanted(entry, config.parent) for entry in settings.model_config_list.config]
 
 
-def _wanted(entry, folder: Path) -> ModelFolder:
-    """One entry; where its base path is of another computer (a container's), the folder of that name beside the file."""
+def _wanted(entry: Any, folder: Path) -> ModelFolder:
+    """One entry; a base path of another computer (a container's) means the folder of that name beside the file."""
     place = f"{folder / 'models.config'}: model {entry.name!r}"
     base = next((p for p in (folder / entry.base_path, folder / Path(entry.base_path).name) if p.is_dir()), None)
     if not entry.name or base is None:

@@ -1,4 +1,4 @@
-"""What a SavedModel's graph may do: compute. One that reads or writes files, calls Python or ends the process is refused.
+"""What a SavedModel's graph may do: compute. One that reads or writes files or calls Python is refused.
 
 A SavedModel is a program, and TensorFlow runs it with all of TensorFlow's operations, among them ReadFile and
 WriteFile. Every operation that a signature, the initialiser or the restoring of variables can reach must be one of
@@ -26,7 +26,8 @@ ARRAYS = """TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGather
     TensorArrayConcatV3 TensorArraySplitV3 TensorArraySizeV3 TensorArrayCloseV3 StackV2 StackPushV2 StackPopV2
     StackCloseV2"""
 TABLES = """HashTable HashTableV2 MutableHashTable MutableHashTableV2 MutableDenseHashTableV2 LookupTableFindV2
-    LookupTableInsertV2 LookupTableImportV2 LookupTableExportV2 LookupTableSizeV2 LookupTableRemoveV2 InitializeTableV2"""
+    LookupTableInsertV2 LookupTableImportV2 LookupTableExportV2 LookupTableSizeV2 LookupTableRemoveV2
+    InitializeTableV2"""
 RECURRENT = "CudnnRNN CudnnRNNV2 CudnnRNNV3"
 WITH_STATE = frozenset(" ".join((VARIABLES, CONTROL, RANDOM, ARRAYS, TABLES, RECURRENT)).split())
 REFUSED = re.compile(
@@ -47,7 +48,9 @@ class _Graph:
 
     def reached(self, names: Iterable[str]) -> Iterator[tuple[Any, Any]]:
         """Each node that computing `names` may run, with the function it stands in (None: the graph itself)."""
-        waiting, seen, functions = list(names), set(), set()
+        waiting = list(names)
+        seen: set[str] = set()
+        functions: set[str] = set()
         while waiting:
             name = node_name(waiting.pop())
             node = self.nodes.get(name)

@@ -20,7 +20,7 @@ from avsc_tf.service.model_process.json_writing import shown
 
 MAX_RANK = 32  # of NumPy's arrays
 TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
-INTEGERS = {"int8": np.int8, "int16": np.int16, "int32": np.int32, "int64": np.int64}
+INTEGERS: dict[str, Any] = {"int8": np.int8, "int16": np.int16, "int32": np.int32, "int64": np.int64}
 INTEGERS |= {"uint8": np.uint8, "uint32": np.uint32, "uint64": np.uint64}
 FLOATS: dict[str, Any] = {"float": np.float32, "double": np.float64}
 WHOLE_NUMBERS = {"float": (1 << 24) - 1, "double": (1 << 53) - 1}  # greatest that each holds with all smaller ones

@@ -119,7 +119,7 @@ def _show(value: Any, depth: int, out: list[str]) -> None:
     if len(out) > SHOWN_CHARACTERS or depth > SHOWN_DEPTH:
         out.append("...")
     elif isinstance(value, dict | list) and value:
-        opening, closing = "{}" if isinstance(value, dict) else "[]"
+        opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
         items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
         out.append(opening)
         for number, (key, item) in enumerate(items):

@@ -120,7 +120,8 @@ ERRORS: dict[str, tuple[str, str, int, str]] = {
         "linear",
         '{"signature_name": 3}',
         400,
-        "JSON Value: {\n    \"signature_name\": 3\n} not formatted correctly. 'signature_name' key must be a string value.",
+        'JSON Value: {\n    "signature_name": 3\n} not formatted correctly. '
+        "'signature_name' key must be a string value.",
     ),
     "no signature": (
         "linear",
@@ -139,8 +140,8 @@ ERRORS: dict[str, tuple[str, str, int, str]] = {
         "linear",
         '{"inputs": 1, "instances": [1]}',
         400,
-        'JSON Value: {\n    "inputs": 1,\n    "instances": [\n        1\n    ]\n} Not formatted correctly expecting only '
-        "one of 'inputs' or 'instances' keys to exist ",
+        'JSON Value: {\n    "inputs": 1,\n    "instances": [\n        1\n    ]\n} Not formatted correctly '
+        "expecting only one of 'inputs' or 'instances' keys to exist ",
     ),
     "instances no list": (
         "linear",
@@ -165,7 +166,8 @@ ERRORS: dict[str, tuple[str, str, int, str]] = {
         "linear",
         '{"signature_name": "two", "inputs": [[1, 2, 3]]}',
         400,
-        "inputs is a plain value/list, but expecting an object as multiple input tensors required as per tensorinfo_map",
+        "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
+        "tensorinfo_map",
     ),
     "missing column": (
         "linear",
@@ -177,8 +179,8 @@ ERRORS: dict[str, tuple[str, str, int, str]] = {
         "linear",
         '{"signature_name": "two", "instances": [{"a": [1, 2, 3]}]}',
         400,
-        "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": [\n        1,\n        2,\n        3\n"
-        "    ]\n} keys must be equal to: a,b",
+        "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": [\n        1,\n        2,\n        "
+        "3\n    ]\n} keys must be equal to: a,b",
     ),
     "unknown name in row": (
         "linear",
