@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -64,6 +65,7 @@ class ModelHost:
         self._started = threading.Event()  # ready, or never will be
         self._failure: str | None = None
         self._closing = threading.Event()
+        self._watchers: list[Callable[[bool], None]] = []
         self._keeper = threading.Thread(target=self._keep, name="model-host", daemon=True)
 
     def __enter__(self) -> ModelHost:
@@ -100,6 +102,15 @@ class ModelHost:
         self._kill()
         if self._keeper.is_alive() and threading.current_thread() is not self._keeper:
             self._keeper.join(ENDING_SECONDS)
+
+    def watch(self, tell: Callable[[bool], None]) -> None:
+        """Have `tell` called now, and whenever calls begin or cease to be taken."""
+        self._watchers.append(tell)
+        tell(self.ready)
+
+    def unwatch(self, tell: Callable[[bool], None]) -> None:
+        """Undo `watch`."""
+        self._watchers.remove(tell)
 
     @property
     def ready(self) -> bool:
@@ -214,6 +225,7 @@ class ModelHost:
             with self._lock:
                 self._outgoing = outgoing
             self._started.set()
+            self._tell()
 
     def _resolve(self, header: dict[str, Any], body: bytes) -> None:
         with self._lock:
@@ -232,8 +244,13 @@ class ModelHost:
             lost, self._calls = self._calls, {}
         self.states = self.states.interrupted()
         outgoing.put(None)
+        self._tell()
         for call in lost.values():
             call.future.set_exception(CallError(Code.UNAVAILABLE, "The model process ended during this call."))
+
+    def _tell(self) -> None:
+        for tell in list(self._watchers):
+            tell(self.ready)
 
     def _kill(self) -> None:
         process = self._process

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 from avsc_tf.service.codes import CallError, Code, invalid
 from avsc_tf.service.model_process import json_predict, messages
+from avsc_tf.service.model_process.descriptors import descriptor_set
 from avsc_tf.service.model_process.json_reading import parse
 from avsc_tf.service.model_process.json_writing import column_answer, row_answer
 from avsc_tf.service.model_process.loaded import DEFAULT_SIGNATURE, LoadedModel, type_name
@@ -35,6 +43,9 @@ class Calls:
             "Predict": self._predict,
             "GetModelMetadata": self._metadata,
             "GetModelStatus": self._status,
+            "Classify": self._examples,
+            "Regress": self._examples,
+            "descriptors": lambda header, body, deadline: descriptor_set(),
         }
 
     def answer(self, header: dict[str, Any], body: bytes, deadline: float) -> bytes:
@@ -85,15 +96,15 @@ class Calls:
         if not examples:
             raise invalid("'examples' value is an empty array")
         model = self._served.model(header["name"], header.get("version"), header.get("label"))
-        signature = model.signature(name)
-        if signature is None:
-            raise invalid(f"No signature was found with the name: {name or DEFAULT_SIGNATURE}")
-        if signature.method_name != f"tensorflow/serving/{method}":
-            raise invalid(
-                f"Expected {METHODS[method]} signature method_name to be tensorflow/serving/{method}. "
-                f"Was: {signature.method_name}"
-            )
-        raise CallError(Code.UNIMPLEMENTED, f"{method} is not served here: use predict.")
+        raise _no_examples(model, name, method)
+
+    def _examples(self, header: dict[str, Any], body: bytes, deadline: float) -> bytes:
+        kinds = {"Classify": classification_pb2.ClassificationRequest, "Regress": regression_pb2.RegressionRequest}
+        request = messages.parsed(kinds[header["method"]], body)
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        model = self._asked(request.model_spec)
+        raise _no_examples(model, request.model_spec.signature_name, header["method"].lower())
 
     def _json_metadata(self, header: dict[str, Any], body: bytes, deadline: float) -> bytes:
         model = self._served.model(header["name"], header.get("version"), header.get("label"))
@@ -170,6 +181,19 @@ class Calls:
     def _asked(self, spec: Any) -> LoadedModel:
         version = spec.version.value if spec.HasField("version") else None
         return self._served.model(spec.name, version, spec.version_label or None)
+
+
+def _no_examples(model: LoadedModel, name: str, method: str) -> CallError:
+    """Why a signature does not answer Classify or Regress."""
+    signature = model.signature(name)
+    if signature is None:
+        return invalid(f"No signature was found with the name: {name or DEFAULT_SIGNATURE}")
+    if signature.method_name != f"tensorflow/serving/{method}":
+        return invalid(
+            f"Expected {METHODS[method]} signature method_name to be tensorflow/serving/{method}. "
+            f"Was: {signature.method_name}"
+        )
+    return CallError(Code.UNIMPLEMENTED, f"{method} is not served here: use predict.")
 
 
 def _wanted(output_filter: list[str], signature: Any) -> list[str]:

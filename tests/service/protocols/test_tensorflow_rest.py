@@ -179,8 +179,8 @@ ERRORS: dict[str, tuple[str, str, int, str]] = {
         "linear",
         '{"signature_name": "two", "instances": [{"a": [1, 2, 3]}]}',
         400,
-        "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": [\n        1,\n        2,\n        "
-        "3\n    ]\n} keys must be equal to: a,b",
+        "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": [\n        1,\n        "
+        "2,\n        3\n    ]\n} keys must be equal to: a,b",
     ),
     "unknown name in row": (
         "linear",
