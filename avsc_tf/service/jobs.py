@@ -196,13 +196,13 @@ class JobStore:
         """The end of a job that was under way; False where it has ended otherwise meanwhile."""
         return self._change(job_id, (CHECKING, CONVERTING), state=state, finished_at=time.time(), **values)
 
-    def requeue(self, job_id: str, *, died: bool) -> bool:
-        """Back to the queue, in its old place; `died`: it ended its process."""
+    def requeue(self, job_id: str, *, died: bool = False, counts: bool = True) -> bool:
+        """Back to the queue, in its old place; `died`: it ended its process; else its start may not count."""
         with self._transaction() as db:
             done = db.execute(
-                "UPDATE jobs SET state = 'queued', deaths = deaths + ? "
+                "UPDATE jobs SET state = 'queued', deaths = deaths + ?, starts = starts - ? "
                 "WHERE id = ? AND state IN ('checking', 'converting')",
-                (int(died), job_id),
+                (int(died), int(not counts), job_id),
             )
             return done.rowcount == 1
 

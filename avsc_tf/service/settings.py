@@ -46,6 +46,7 @@ class UploadSettings:
     max_seconds: float = 600.0
     idle_seconds: float = 30.0
     max_concurrent: int = 16
+    max_other_bytes: int = 32_000_000
 
 
 @dataclass(frozen=True)
