@@ -48,3 +48,7 @@ class ListeningError(AvscError):
 
 class StageError(AvscError):
     """A stage of a workflow failed; its own message was printed before."""
+
+
+class ExportError(AvscError):
+    """A run cannot be written as served models where they were asked for."""
