@@ -187,7 +187,7 @@ class ServedWaveNet:
         )
         rules = [tf.debugging.Assert(asked <= self.max_samples, [message, asked])]
         if "seed" in inputs:
-            same = tf.equal(tf.shape(inputs["seed"]), tf.shape(lengths))
+            same = tf.equal(tf.shape(inputs["seed"])[0], tf.shape(lengths)[0])
             rules.append(tf.debugging.Assert(same, ["seed and lengths: must be of as many utterances", inputs["seed"]]))
         with tf.control_dependencies(rules):
             return {name: tf.identity(x) for name, x in streams.items()}, tf.identity(lengths), tf.identity(n_video)
