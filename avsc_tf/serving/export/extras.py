@@ -25,11 +25,17 @@ def write_extras(folder: Path, model: ServedModel, converter: Converter, run: Pa
     extra = folder / EXTRA_NAME
     extra.mkdir()
     digests = bundle_digests(run)
-    (extra / CARD_NAME).write_text(model_card(model, converter, run, digests))
+    (extra / CARD_NAME).write_text(model_card(model, converter, run, digests, consent_of(run)))
     save_config(converter.config, extra / "config.yaml")
     (extra / DIGESTS_NAME).write_text(json.dumps(digests, indent=2) + "\n")
     (extra / SIGNATURES_NAME).write_text(json.dumps(described(model, sizes_of(converter.config)), indent=2) + "\n")
     return write_warmup(extra, model, converter) if warmup else ""
+
+
+def consent_of(run: Path) -> str:
+    """One line."""
+    path = run / "consent.yaml"
+    return path.read_text() if path.is_file() else "The run folder holds no consent record."
 
 
 def bundle_digests(run: Path) -> dict[str, str]:

@@ -14,6 +14,12 @@ from avsc_tf.serving.export.standardising import Standardising
 from avsc_tf.serving.export.wavenet import ServedWaveNet
 
 MODEL_NAMES = ("conversion", "image", "wavenet", "end_to_end")
+NETWORKS_OF = {
+    "conversion": ("conversion",),
+    "image": ("image",),
+    "wavenet": ("wavenet",),
+    "end_to_end": ("conversion", "image"),
+}
 MEANINGS = {
     "conversion": "Audiovisual transformation network: features of the source speaker become those of the target.",
     "image": "Image reconstruction network: pictures of the target from its features.",
