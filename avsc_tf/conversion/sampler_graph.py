@@ -71,23 +71,16 @@ class State(NamedTuple):
     """What a sample leaves to the next."""
 
     ring: Tensor  # [slots, batch, residual]
-    classes: Tensor  # int32 [kept, batch]: spoken of late, or all of them where they are given
+    classes: Tensor  # int32 [samples, batch]: spoken so far, or all of them where they are given
     previous: Tensor  # int32 [batch], class of the sample before
     before: Tensor  # [batch, 2], the sample before that: companded and linear
     signal: Tensor  # [batch, order], the latest first
     residual: Tensor  # [batch], companded: sample less prediction
-    residuals: Tensor  # [kept, batch], of the same samples; [0, batch] where no lag asks for them
+    residuals: Tensor  # [samples, batch], of all samples; [0, batch] where no lag asks for them
 
 
 def generate(
-    weights: Weights,
-    form: Form,
-    inputs: Inputs,
-    temperature: Tensor,
-    uniform: Tensor,
-    n_samples: Tensor,
-    *,
-    history: int = 0,
+    weights: Weights, form: Form, inputs: Inputs, temperature: Tensor, uniform: Tensor, n_samples: Tensor
 ) -> Tensor:
     """Draw the first `n_samples` samples.
 
@@ -95,30 +88,22 @@ def generate(
         temperature: [batch, frames]; 0 takes the likeliest class.
         uniform: [batch, samples] in [0, 1): a sample is the class whose share of the cumulated softmax holds it.
         n_samples: scalar int32, not more than `samples`.
-        history: samples that the loop carries along for the pitch lag, at least the longest lag and two more; 0: all.
-            XLA writes into the past where it lies; TensorFlow's own loop copies it at every sample.
 
     Returns:
         int32 [batch, samples], 0 from `n_samples` on.
     """
-    n_padded = tf.shape(uniform)[1]
-    step = _Step(weights, form, inputs, n_padded, history)
+    step = _Step(weights, form, inputs, tf.shape(uniform)[1])
     temperature, uniform = tf.transpose(temperature), tf.transpose(uniform)
-    spoken = tf.TensorArray(tf.int32, n_padded if history else 0, element_shape=(None,))
 
-    def body(t: Tensor, state: State, spoken: Tensor) -> tuple[Tensor, State, Tensor]:
+    def body(t: Tensor, state: State) -> tuple[Tensor, State]:
         logits, predicted, ring = step.logits(t, state)
         chosen = draw(logits, temperature[t // step.hop], uniform[t])
-        classes = tf.tensor_scatter_nd_update(state.classes, [[step.slot(t)]], chosen[None])
-        state = step.advance(t, state._replace(ring=ring, classes=classes), chosen, predicted)
-        return t + 1, state, spoken.write(t, chosen) if history else spoken
+        classes = tf.tensor_scatter_nd_update(state.classes, [[t]], chosen[None])
+        return t + 1, step.advance(t, state._replace(ring=ring, classes=classes), chosen, predicted)
 
-    start = (0, step.start(tf.zeros((step.n_kept, step.batch), tf.int32)), spoken)
-    _, state, spoken = tf.while_loop(lambda t, *_: t < n_samples, body, start, parallel_iterations=1)
-    if not history:
-        return tf.transpose(state.classes)
-    classes = tf.transpose(spoken.gather(tf.range(n_samples)))
-    return tf.pad(classes, [[0, 0], [0, n_padded - n_samples]])
+    start = tf.zeros_like(uniform, tf.int32)
+    _, state = tf.while_loop(lambda t, _: t < n_samples, body, (0, step.start(start)), parallel_iterations=1)
+    return tf.transpose(state.classes)
 
 
 def teacher_forced(weights: Weights, form: Form, inputs: Inputs, classes: Tensor, n_samples: Tensor) -> Tensor:
@@ -140,9 +125,8 @@ def teacher_forced(weights: Weights, form: Form, inputs: Inputs, classes: Tensor
 class _Step:
     """One sample of every utterance, in three parts: `start`, then `logits` and `advance` in turn."""
 
-    def __init__(self, weights: Weights, form: Form, inputs: Inputs, n_samples: Tensor, history: int = 0):
+    def __init__(self, weights: Weights, form: Form, inputs: Inputs, n_samples: Tensor):
         self.weights, self.form = weights, form
-        self.n_kept = history or n_samples
         self.condition = tf.transpose(inputs.condition, (1, 2, 0, 3))  # [frames, layers, batch, 2 * residual]
         self.lag = tf.transpose(inputs.lag)
         self.coefficients = tf.transpose(inputs.coefficients, (1, 0, 2))
@@ -155,7 +139,7 @@ class _Step:
         self.first_slots = np.concatenate([[0], np.cumsum(form.dilations)]).astype(np.int32)
 
     def start(self, classes: Tensor) -> State:
-        width, n_kept = self.weights.input_kernel.shape[1], self.n_kept if self._keeps_residuals else 0
+        width, n_kept = self.weights.input_kernel.shape[1], self.n_samples if self._keeps_residuals else 0
         return State(
             ring=tf.zeros((int(self.first_slots[-1]), self.batch, width)),
             classes=classes,
@@ -165,10 +149,6 @@ class _Step:
             residual=tf.zeros([self.batch]),
             residuals=tf.zeros((n_kept, self.batch)),
         )
-
-    def slot(self, t: Tensor) -> Tensor:
-        """Where sample t is kept."""
-        return t % self.n_kept
 
     @property
     def _keeps_residuals(self) -> bool:
@@ -205,7 +185,7 @@ class _Step:
         residual = self._compand(sample - predicted)
         residuals = state.residuals
         if self._keeps_residuals:
-            residuals = tf.tensor_scatter_nd_update(residuals, [[self.slot(t)]], residual[None])
+            residuals = tf.tensor_scatter_nd_update(residuals, [[t]], residual[None])
         signal = tf.concat([sample[:, None], state.signal[:, :-1]], axis=1)
         return state._replace(signal=signal, residual=residual, residuals=residuals)
 
@@ -237,10 +217,10 @@ class _Step:
         return features
 
     def _one_period_ago(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the samples [batch, taps] one pitch period ago are kept, and whether there are such samples."""
+        """Sample numbers [batch, taps] one pitch period ago, within the signal; and where there is such a sample."""
         lag = self.lag[t][:, None]
         place = t - lag + np.array(LAG_OFFSETS, np.int32)
-        return self.slot(tf.clip_by_value(place, 0, self.n_samples - 1)), (lag > 0) & (place >= 0)
+        return tf.clip_by_value(place, 0, self.n_samples - 1), (lag > 0) & (place >= 0)
 
     def _output(self, y: Tensor, predicted: Tensor | None) -> Tensor:
         """Logits as `layers.predictive_logits` and `layers.logistic_mixture` make them."""

@@ -12,7 +12,7 @@ from avsc_tf.config import Config
 from avsc_tf.conversion.sampler_graph import Inputs, generate
 from avsc_tf.conversion.sampler_tensorflow import form_of, weights_of
 from avsc_tf.features.companding import class_values, expand
-from avsc_tf.features.pitch import LAG_OFFSETS, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
+from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.schema import Feature
 from avsc_tf.serving.export.scoring import Scorer
 from avsc_tf.serving.export.side_information import PitchReader, PredictionFilter
@@ -154,11 +154,8 @@ class ServedWaveNet:
     def _spoken(self, inputs: Inputs, temperature: Tensor, uniform: Tensor, n_samples: Tensor) -> Tensor:
         weights = weights_of(self.model, tf.convert_to_tensor)
 
-        longest_lag = int(np.ceil(self.net.sample_rate_hz / LOWEST_F0_HZ)) - LAG_OFFSETS[0]
-        history = 0 if self._jit_compile else longest_lag + 1
-
         def speak(*tensors: Tensor) -> Tensor:
-            return generate(weights, form_of(self.net), Inputs(*tensors[:3]), *tensors[3:], history=history)
+            return generate(weights, form_of(self.net), Inputs(*tensors[:3]), *tensors[3:])
 
         loop = tf.function(speak, jit_compile=True, autograph=False) if self._jit_compile else speak
         return loop(*inputs, temperature, uniform, n_samples)

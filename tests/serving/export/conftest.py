@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ TINY = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
     """A run, loaded and exported."""
 
@@ -54,15 +55,19 @@ class Served:
     out: Path
     exported: Any
 
+    @cached_property
+    def _loaded(self) -> dict[str, Any]:
+        import tensorflow as tf
+
+        return {name: tf.saved_model.load(str(folder)) for name, folder in self.exported.folders.items()}
+
     def signature(self, model: str, name: str = "serving_default") -> Callable[..., dict[str, np.ndarray]]:
         """A signature of the SavedModel, of arrays."""
         import tensorflow as tf
 
-        loaded = tf.saved_model.load(str(self.out / model / "1"))
-        function = loaded.signatures[name]
+        function = self._loaded[model].signatures[name]
 
         def call(**arrays: np.ndarray) -> dict[str, np.ndarray]:
-            assert loaded is not None  # its variables live as long as it
             return {k: v.numpy() for k, v in function(**{k: tf.constant(v) for k, v in arrays.items()}).items()}
 
         return call
