@@ -42,6 +42,10 @@ class BundleError(AvscError):
     """A run folder lacks a part that conversion needs."""
 
 
+class ConsentError(AvscError):
+    """Nobody, or nobody any longer, allows a person's voice and face to be made."""
+
+
 class ListeningError(AvscError):
     """A listening test cannot be built, served or analysed from what was named."""
 

@@ -1,6 +1,7 @@
 """Names of the files in a run folder: training writes them, the bundle reads them.
 
-A run folder holds the settings, the statistics of the records it was trained on, and one folder a network.
+A run folder holds the settings, the statistics of the records it was trained on, the target's consent record, the
+digests of all that conversion reads, and one folder a network.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ NETWORKS = ("conversion", "wavenet", "image")
 CONFIG_NAME = "config.yaml"
 STATISTICS_NAME = "statistics.npz"
 WEIGHTS_NAME = "model.weights.h5"
+CONSENT_NAME = "consent.yaml"
+DIGESTS_NAME = "digests.json"
 HISTORY_NAME = "history.csv"
 CHECKPOINT_DIR_NAME = "checkpoints"
 LOG_DIR_NAME = "logs"
@@ -37,3 +40,12 @@ def statistics_path(run: Path) -> Path:
 def history_path(run: Path, network: str) -> Path:
     """Losses by epoch, one row each."""
     return network_dir(run, network) / HISTORY_NAME
+
+
+def consent_path(folder: Path) -> Path:
+    """The target's consent record, in a folder of clips, of records, or of a run."""
+    return folder / CONSENT_NAME
+
+
+def digests_path(run: Path) -> Path:
+    return run / DIGESTS_NAME

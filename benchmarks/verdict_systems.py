@@ -20,6 +20,8 @@ from typing import Any
 from conversion_common import with_settings
 
 from avsc_tf.config import Config, load_saved_config, save_config
+from avsc_tf.consent import consent_for, keep_consent
+from avsc_tf.digests import seal
 from avsc_tf.errors import ConfigError
 from avsc_tf.records.reader import Records
 from avsc_tf.runs import config_path, history_path, statistics_path, weights_path
@@ -67,6 +69,9 @@ def make_systems(config: Config, records: Records, runs: Path, seed: int) -> Sys
         for network in NETWORKS_OF[name]:
             _copy_network(shared, network, run, records_seed=config.seed)
         shutil.copyfile(statistics_path(records.folder), statistics_path(run))
+        keep_consent(run, consent_for(records.folder, None, setting=config.consent))
+        for network in NETWORKS_OF[name] + ("conversion",):
+            seal(run, trained=network)
     return Systems(**folders)
 
 

@@ -19,6 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder; all networks share one")
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished training")
     parser.add_argument("--dry-run", action="store_true", help="say shapes, steps, memory and time; write nothing")
+    parser.add_argument("--consent", type=Path, metavar="FILE", help="the target's record; else that of the records")
     parser.add_argument("--init-from", type=Path, metavar="W", help="weights to start from")
     parser.add_argument("--pretrain", type=Path, nargs="+", metavar="DIR", help="wavenet: folders of speech instead")
     parser.add_argument("--skip-bad", action="store_true", help="--pretrain: leave out unreadable files, and name them")
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         skip_bad=args.skip_bad,
         n_devices=args.devices,
         dry_run=args.dry_run,
+        consent=args.consent,
     )
     if args.ray:
         from avsc_tf.workflow.ray_training import train_on_ray

@@ -14,11 +14,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from avsc_tf.config.reading import apply_override, build, read_tree
+from avsc_tf.config.reading import apply_override, build, read_plain_tree, read_tree
 from avsc_tf.config.rules import check
 from avsc_tf.config.sections import (
     AcousticConfig,
@@ -75,6 +75,7 @@ class Config:
     image: ImageConfig
     doctor: DoctorConfig
     demo: DemoConfig
+    consent: Literal["record", "own_responsibility"] = "record"  # whether a training asks for the target's record
 
     RECORD_SECTIONS = ("time", "acoustic", "face", "sync", "alignment", "split")
 
@@ -111,10 +112,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def load_saved_config(path: Path) -> Config:
     """The resolved settings beside weights; those that are newer than the file have the value of before they existed.
 
+    The file may be a stranger's: it is read as `reading.read_plain_tree` says, without includes.
+
     Raises:
         ConfigError: as `load_config`.
     """
-    return config_from_dict(read_tree(path), place=str(path), complete=False)
+    return config_from_dict(read_plain_tree(path), place=str(path), complete=False)
 
 
 def config_from_dict(tree: Mapping[str, Any], *, place: str = "settings", complete: bool = True) -> Config:

@@ -14,6 +14,9 @@ import yaml
 
 from avsc_tf.errors import ConfigError
 
+MAX_PLAIN_BYTES = 256 * 1024
+MAX_PLAIN_DEPTH = 20
+
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A YAML file laid over the ones it includes. Raises ConfigError."""
@@ -32,6 +35,34 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         return tree
     base = read_tree(path.parent / str(base_name), (*seen, path.resolve()))
     return _merge(base, tree)
+
+
+def read_plain_tree(path: Path) -> dict[str, Any]:
+    """A YAML file that need not be ours: a mapping of plain values; no include, no alias, of bounded size and depth.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_PLAIN_BYTES + 1)
+        if len(content) > MAX_PLAIN_BYTES:
+            raise ConfigError(f"{path}: has more than {MAX_PLAIN_BYTES} bytes. Use the file that was written here.")
+        depth = 0
+        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ConfigError(f"{path}: has a YAML alias (*{event.anchor}). Write the value out.")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_PLAIN_DEPTH:
+                raise ConfigError(f"{path}: is nested more than {MAX_PLAIN_DEPTH} deep. Use the file as written here.")
+        tree = yaml.safe_load(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise ConfigError(f"{path}: must be a mapping of names to values, got {type(tree).__name__}.")
+    return tree
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,66 @@ if TYPE_CHECKING:
 
 Rule = tuple[bool, str]  # whether it holds, and what it says
 
+MAX_LAYERS = 64
+MAX_WIDTH = 65536
+_LIMITS: dict[str, dict[str, tuple[float, float]]] = {
+    "time": {"video_fps": (1, 240), "sample_rate_hz": (1000, 384_000), "hop_ms": (0.1, 1000)},
+    "acoustic": {"n_mels": (1, 4096), "window_ms": (0.1, 1000), "fft_length": (2, 2**17)},
+    "face": {"crop_px": (16, 4096), "vgg_px": (32, 1024), "vgg_batch": (1, 4096), "n_vgg": (1, MAX_WIDTH)},
+    "conversion": {"kernel_size": (1, 255), "linear_path_rank": (1, MAX_WIDTH)},
+    "wavenet": {
+        "sample_rate_hz": (1000, 384_000),
+        "n_layers": (1, 1000),
+        "condition_kernel": (1, 255),
+        "dilation_cycle": (1, 24),
+        "n_classes": (2, 2**16),
+        "n_mixtures": (0, 1000),
+        "prediction_order": (0, 256),
+        "residual_channels": (1, MAX_WIDTH),
+        "skip_channels": (1, MAX_WIDTH),
+        "post_channels": (1, MAX_WIDTH),
+        "condition_channels": (1, MAX_WIDTH),
+        "condition_rnn_units": (0, MAX_WIDTH),
+        "facial_channels": (0, MAX_WIDTH),
+        "mel_matching_passes": (0, 1000),
+    },
+    "image": {
+        "size_px": (8, 4096),
+        "generator_kernel": (1, 255),
+        "path_components": (0, MAX_WIDTH),
+        "path_units": (0, 2**20),
+        "path_texture_scale": (0, 8),
+        "discriminator_scales": (0, 16),
+        "steady_head_seconds": (0, 60),
+        "steady_face_seconds": (0, 60),
+    },
+}
+
 
 def check(config: Config, place: str) -> None:
     """Values against each other; the first contradiction raises ConfigError."""
-    for rules in (_features, _conversion, _wavenet, _image, _training, _doctor):
+    for rules in (_sizes, _features, _conversion, _wavenet, _image, _training, _doctor):
         for holds, rule in rules(config):
             if not holds:
                 raise ConfigError(f"{place}: {rule}.")
+
+
+def _sizes(config: Config) -> list[Rule]:
+    """Bounds far above all that makes sense: a typing error, or a stranger's settings, must not fill the memory."""
+    tree = config.as_dict()
+    return [
+        (low <= tree[section][key] <= high, f"{section}.{key} must lie between {low:g} and {high:g}")
+        for section, limits in _LIMITS.items()
+        for key, (low, high) in limits.items()
+    ] + [
+        (
+            len(value) <= MAX_LAYERS and all(1 <= v <= MAX_WIDTH for v in value),
+            f"{section}.{key} must name at most {MAX_LAYERS} layers of 1 to {MAX_WIDTH} units",
+        )
+        for section in ("conversion", "image")
+        for key, value in tree[section].items()
+        if isinstance(value, list) and key.endswith(("_channels", "_units"))
+    ]
 
 
 def _features(config: Config) -> list[Rule]:
@@ -154,10 +207,6 @@ def _image(config: Config) -> list[Rule]:
             "image.path_warp needs image.path_components above 0",
         ),
         (image.path_texture_scale > 0, "image.path_texture_scale must be above 0"),
-        (
-            min(image.steady_head_seconds, image.steady_face_seconds) >= 0,
-            "image.steady_head_seconds and image.steady_face_seconds must not be negative",
-        ),
     ]
 
 

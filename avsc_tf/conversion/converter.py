@@ -22,6 +22,7 @@ from avsc_tf.config import Config
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
 from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
+from avsc_tf.conversion.origin import Origin
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
@@ -61,6 +62,7 @@ class Converter:
         generator: {"mel" [B, 8, n_mels], "facial" [B, n_facial]} -> [B, size, size, 3] in [-1, 1]; None without a face.
         sampler: WaveNet sampler, or None where only Griffin-Lim is wanted.
         modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
+        origin: the bundle, and the consents that every conversion is checked against.
     """
 
     config: Config
@@ -69,6 +71,7 @@ class Converter:
     generator: Any
     sampler: Any = None
     modalities: str = ""
+    origin: Origin = field(default_factory=Origin)
     timebase: Timebase = field(init=False)
     unfamiliar: list[Path] = field(init=False, default_factory=list)  # clips of somebody else, see `is_unfamiliar`
     partial: dict[Path, str] = field(init=False, default_factory=dict)  # what clips lacked: "sound" or "picture"
@@ -94,7 +97,9 @@ class Converter:
         Raises:
             MediaError: the clip cannot be read, or lacks what the networks cannot do without.
             FaceError: no face, or one that is lost for too long.
+            ConsentError: the target's consent has ended.
         """
+        self.origin.check()
         if self._extractor is None:
             self._extractor = ClipExtractor(self.config)
         source = read_clip(self._extractor, _with_own_sound(clip), sound=self.has_voice, picture=self.has_face)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from avsc_tf.consent import Consent, write_consent
 from avsc_tf.demo.english import english_phones, grid_sentence
 from avsc_tf.demo.face import FacePainter
 from avsc_tf.demo.looks import EXPRESSIONS, LOOKS
@@ -27,7 +28,9 @@ from avsc_tf.demo.sentences import demo_sentences, romaji_phones
 from avsc_tf.demo.speech import Speech, synthesize_timed
 from avsc_tf.demo.voices import EMOTIONS, VOICES
 from avsc_tf.errors import ConfigError
+from avsc_tf.files import write_atomically
 from avsc_tf.media.mux import write_video
+from avsc_tf.runs import consent_path
 
 FPS = 25
 SAMPLE_RATE_HZ = 48000
@@ -41,6 +44,11 @@ F0_SUFFIX = ".f0.txt"  # true F0 in Hz at each 5 ms, 0 where unvoiced
 SETTINGS_NAME = "corpus.json"
 CORPUS_VERSION = 1  # raise it when the same seeds give other clips
 GRID_CLIP_SECONDS = 3.0
+CONSENT = Consent(
+    who="the target speaker of the demo: drawn and spoken by a program, no living person",
+    what_for=("demonstration, teaching, tests and research",),
+    given_by="the makers of avsc_tf",
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ def make_corpus(
 ) -> None:
     """Write `source/`, `target/` and `second_take/`, each with clips, phone times, pitch and a manifest.
 
-    `second_take` holds the target's held-out sentences once more with other timing, motion and noise: how far one
-    person is from herself. The first `held_out_per_emotion` sentences of each emotion are held out, so that they stay
-    the same when the corpus grows. Clips that are already whole are kept.
+    The target's folder holds her consent record. `second_take` holds her held-out sentences once more with other
+    timing, motion and noise: how far one person is from herself. The first `held_out_per_emotion` sentences of each
+    emotion are held out, so that they stay the same when the corpus grows. Clips that are already whole are kept.
 
     Raises:
         ConfigError: numbers that make no corpus, or a folder made with other settings.
@@ -92,6 +100,7 @@ def make_corpus(
         raise ConfigError(f"demo emotions: {unknown or 'none'}; known are {', '.join(EMOTIONS)}")
     out_dir = Path(out_dir)
     _check_settings(out_dir, {"kind": "demo", "version": CORPUS_VERSION, "seed": seed, "size_px": size_px})
+    write_consent(consent_path(out_dir / "target"), CONSENT)
     clips = _demo_clips(emotions, sentences_per_emotion, held_out_per_emotion, seed)
     _make_clips(out_dir, clips, size_px=size_px, progress=progress)
 
@@ -166,7 +175,7 @@ def _check_settings(out_dir: Path, settings: dict[str, object]) -> None:
             raise ConfigError(f"{path}: the folder holds a corpus of {found}, not {settings}; choose another folder")
         return
     out_dir.mkdir(parents=True, exist_ok=True)
-    _write_text(path, json.dumps(settings) + "\n")
+    write_atomically(path, json.dumps(settings) + "\n")
 
 
 def _make_clips(out_dir: Path, clips: list[Clip], *, size_px: int, progress: bool) -> None:
@@ -187,7 +196,7 @@ def _make_clip(folder: Path, clip: Clip, painter: FacePainter) -> None:
     rng = np.random.default_rng([*clip.seeds, 2])
     poses = face_poses(speech.phones, expression, n_frames=n_frames, fps=FPS, rng=rng)
     _write_phones(folder / f"{clip.name}{PHONES_SUFFIX}", speech.phones)
-    _write_text(folder / f"{clip.name}{F0_SUFFIX}", "".join(f"{f0:.2f}\n" for f0 in speech.f0_hz))
+    write_atomically(folder / f"{clip.name}{F0_SUFFIX}", "".join(f"{f0:.2f}\n" for f0 in speech.f0_hz))
     write_video(  # last: its presence says that the clip is whole
         folder / f"{clip.name}.mp4",
         (painter.render(pose, expression) for pose in poses),
@@ -220,7 +229,7 @@ def _in_grid_window(timed: list[TimedPhone], length_s: float, rng: np.random.Gen
 
 def _write_phones(path: Path, phones: list[TimedPhone]) -> None:
     rows = "".join(f"{phone.start_s:.6f},{phone.end_s:.6f},{phone.symbol}\n" for phone in phones)
-    _write_text(path, "start_s,end_s,phone\n" + rows)
+    write_atomically(path, "start_s,end_s,phone\n" + rows)
 
 
 def read_phones(path: Path | str) -> list[TimedPhone]:
@@ -236,9 +245,3 @@ def _write_manifest(folder: Path, clips: list[Clip]) -> None:
         writer.writeheader()
         writer.writerows(clip.manifest_row for clip in clips)
     os.replace(part, folder / MANIFEST_NAME)
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)

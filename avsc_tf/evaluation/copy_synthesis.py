@@ -6,7 +6,6 @@ What conversion gets wrong is not in these figures, so they say whether a vocode
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.aims import gate
 from avsc_tf.evaluation.figures import Table, copy_figures
 from avsc_tf.features.statistics import join_facial
+from avsc_tf.files import write_atomically
 from avsc_tf.records.reader import Records
 
 FILE_NAME = "copy_synthesis.json"
@@ -108,7 +108,4 @@ def read_copy_synthesis(out: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write beside, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-    os.replace(beside, path)
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.plots import STYLE
 from avsc_tf.evaluation.probe import DAMAGES, GIVEN, INPUTS, OUTPUTS
+from avsc_tf.files import write_atomically
 
 LABELS = {"mel": "sound", "facial": "face"}
 OUTPUT_LABELS = {"mel": "mel spectrogram", "mouth": "mouth", "keypoints": "all keypoints", "vgg": "VGG feature"}
@@ -49,9 +49,7 @@ def write_probe(found: Mapping[str, Any], out: Path) -> None:
         picture="data:image/png;base64," + base64.b64encode(picture).decode(),
     )  # fmt: skip
     for name, content in (("probe.png", picture), ("probe.html", page.encode())):
-        beside = out / f".{name}.part"
-        beside.write_bytes(content)
-        os.replace(beside, out / name)
+        write_atomically(out / name, content)
 
 
 def cost_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:

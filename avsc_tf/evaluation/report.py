@@ -21,6 +21,7 @@ from avsc_tf.evaluation.recipe import recipe
 from avsc_tf.evaluation.rows import LABELS, Answer
 from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
 from avsc_tf.features.face import mouth_opening
+from avsc_tf.files import write_atomically
 from avsc_tf.media.audio import read_audio
 from avsc_tf.runs import NETWORKS, history_path
 
@@ -160,10 +161,7 @@ def write_report(
         videos=[v for v in videos if SIDE_BY_SIDE not in v],
         files=links,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_atomically(path, text)
 
 
 def _aim(verdict: Mapping[str, Any]) -> dict[str, Any]:

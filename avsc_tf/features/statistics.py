@@ -146,7 +146,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
-        """Read what `save` wrote.
+        """Read what `save` wrote; of a stranger's file, no more than it has bytes.
 
         Raises:
             RecordError: missing or damaged file.
@@ -155,12 +155,32 @@ class Statistics:
             raise RecordError(f"{path}: the statistics are missing. Run tools/prepare.py, or copy the whole folder.")
         moments: dict[str, dict[str, Moments]] = {}
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as entries:
-                for name in entries.files:
-                    speaker, feature, kind = name.rsplit("/", 2)
-                    if kind == "mean":
-                        pair = (entries[name], entries[f"{speaker}/{feature}/std"])
-                        moments.setdefault(speaker, {})[feature] = pair
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            entries = _entries(path)
+            for name, values in entries.items():
+                speaker, feature, kind = name.rsplit("/", 2)
+                if kind == "mean":
+                    std = entries[f"{speaker}/{feature}/std"]
+                    if not (np.isfinite(values).all() and np.isfinite(std).all() and (std > 0).all()):
+                        raise ValueError(f"{speaker}/{feature} is not finite, or has no deviation")
+                    moments.setdefault(speaker, {})[feature] = (values, std)
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
             raise RecordError(f"{path}: the statistics are damaged ({error}). Run tools/prepare.py again.") from error
         return cls(moments)
+
+
+def _entries(path: Path) -> dict[str, np.ndarray]:
+    """float32 vectors by name, of an npz as `np.savez` writes it: not compressed, so that memory follows the file."""
+    entries = {}
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > path.stat().st_size:
+                raise ValueError(f"{info.filename} is compressed")
+            with archive.open(info) as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError(f"{info.filename} is of another format")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                content = file.read()
+            if dtype != np.float32 or len(shape) != 1 or 4 * shape[0] != len(content):
+                raise ValueError(f"{info.filename} is no float32 vector")
+            entries[info.filename.removesuffix(".npy")] = np.frombuffer(content, np.float32)
+    return entries

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import combinations
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from avsc_tf.errors import ListeningError
+from avsc_tf.files import write_atomically
 from avsc_tf.listening.answers import Answers, Rule, read_answers
 from avsc_tf.listening.design import MODALITIES, Design, read_design
 from avsc_tf.listening.results_page import results_html
@@ -52,11 +52,11 @@ def analyse_test(test: Path, db: Path, out: Path, rule: Rule | None = None) -> s
         raise ListeningError(f"{db}: no rater counts yet: {told}. Collect more answers.")
     tree = results_tree(design, answers, rule)
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "results.json", json.dumps(_plain(tree), indent=1, ensure_ascii=False) + "\n")
-    _write(out / "results.csv", _csv(tree))
+    write_atomically(out / "results.json", json.dumps(_plain(tree), indent=1, ensure_ascii=False) + "\n")
+    write_atomically(out / "results.csv", _csv(tree))
     for name in ("raters", "ratings", "preferences"):
-        _write(out / f"{name}.csv", getattr(answers, name).to_csv(index=False))
-    _write(out / "results.html", results_html(design, tree))
+        write_atomically(out / f"{name}.csv", getattr(answers, name).to_csv(index=False))
+    write_atomically(out / "results.html", results_html(design, tree))
     return _summary(tree, out)
 
 
@@ -163,12 +163,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _summary(tree: dict[str, Any], out: Path) -> str:

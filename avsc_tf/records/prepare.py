@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from avsc_tf.alignment.pairs import AlignedPair
 from avsc_tf.config import Config, save_config
+from avsc_tf.consent import read_consent, write_consent
 from avsc_tf.errors import AlignmentError, AvscError, RecordError
 from avsc_tf.features.appearance import computes_bfloat16
 from avsc_tf.features.clip import ClipFeatures
@@ -41,6 +42,7 @@ from avsc_tf.records.report import HTML_NAME, write_report
 from avsc_tf.records.stored_clips import StoredClips, Take, labels
 from avsc_tf.records.workers import in_processes, in_this_process
 from avsc_tf.records.writer import ShardWriter
+from avsc_tf.runs import consent_path
 from avsc_tf.schema import CLIP, PAIR, SPEAKERS
 
 
@@ -75,6 +77,7 @@ def prepare(
     Features are kept under `out_dir/features` by the content of each clip and the settings, so an interrupted or
     changed preparation computes no clip twice. The manifest is written last: records without one are unfinished.
     `out_dir/report.html` says of every take and pair how good it is, also where the preparation ends with an error.
+    The target's consent record (`target_dir/consent.yaml`) is laid beside the records, for training to go by.
 
     Args:
         config: settings of the records.
@@ -87,6 +90,7 @@ def prepare(
 
     Raises:
         MediaError, FaceError: a clip cannot be used.
+        ConsentError: the target's consent record is damaged.
         AlignmentError: no pairs, or two clips are no pair.
         RecordError: contradicting splits, no sentence to train on, or `out_dir` is a file or in use.
     """
@@ -94,8 +98,13 @@ def prepare(
         raise RecordError(f"{out_dir}: is a file. Name a folder for the records.")
     plan = make_plan(source_dir, target_dir, test_share=config.split.test_share)
     job = _Preparation(config, plan, out_dir, workforce or Workforce(), progress=progress, skip_bad=skip_bad)
+    record = consent_path(target_dir)
+    consent = read_consent(record) if record.is_file() else None
     with folder_lock(out_dir):
-        return job.run()
+        manifest = job.run()
+        if consent is not None:
+            write_consent(consent_path(out_dir), consent)
+        return manifest
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from avsc_tf.config import Config
+from avsc_tf.files import write_atomically
 from avsc_tf.records import drawings
 from avsc_tf.records.doctor import ClipCheck, PairCheck, Verdict, thinned
 from avsc_tf.records.report_rows import LABELS, table_rows
@@ -48,11 +48,8 @@ def write_report(
     tree = _tree(takes, paired, verdicts, config, counts)
     text = _json(tree)
     page = _page(takes, paired, verdicts, tree)
-    out_dir.mkdir(parents=True, exist_ok=True)
     for name, content in ((JSON_NAME, text), (HTML_NAME, page)):
-        beside = out_dir / (name + ".part")
-        beside.write_text(content, encoding="utf-8")
-        os.replace(beside, out_dir / name)
+        write_atomically(out_dir / name, content)
 
 
 Takes = Mapping[tuple[str, str], ClipCheck]

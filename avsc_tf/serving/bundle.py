@@ -1,4 +1,7 @@
-"""A run folder as a bundle: every part checked before anything is loaded, so that a missing one is named at once."""
+"""A run folder as a bundle: every part checked before anything is loaded, so that a missing one is named at once.
+
+The folder may come from a stranger: see `untrusted`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.config import Config, load_saved_config
+from avsc_tf.consent import read_consent
 from avsc_tf.conversion.converter import SEPARATE, Converter
 from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Vocoder
+from avsc_tf.conversion.origin import Origin
+from avsc_tf.digests import bundle_digest, read_digests
 from avsc_tf.errors import BundleError, ConfigError, RecordError
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.runs import config_path, statistics_path, weights_path
+from avsc_tf.runs import config_path, consent_path, statistics_path, weights_path
+from avsc_tf.serving.untrusted import MAX_WEIGHTS_BYTES, check_digests, check_regular, check_weights
 
 FEATURE_SECTIONS = ("time", "acoustic", "face", "alignment", "split")  # what the shared statistics depend on
 
@@ -64,20 +71,25 @@ def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config
     """Settings of a complete run folder: each network's own section, with the features they share.
 
     Raises:
-        BundleError: a part is missing, or two networks were trained on different features.
+        BundleError: a part is missing or not what training sealed, or two networks were trained on different features.
+        ConsentError: the target's consent has ended.
     """
     modalities = _conversion_config(run).conversion.modalities
     networks = networks_for(vocoders, modalities)
     for network in networks:
         _check_parts(run, network)
-    if not statistics_path(run).is_file():
-        raise BundleError(
-            f"{statistics_path(run)}: missing from the bundle. Make it with {_command(run, 'conversion')}."
-        )
+    for path in (statistics_path(run), consent_path(run)):
+        if not path.is_file():
+            command = _command(run, "conversion", " --consent FILE" if path == consent_path(run) else "")
+            raise BundleError(f"{path}: missing from the bundle. Make it with {command}.")
+        check_regular(run, path)
+    check_digests(run, _parts(run, networks), read_digests(run))
+    read_consent(consent_path(run)).check(consent_path(run))
     configs = {network: _read_config(run, network) for network in networks}
     for network in networks[1:]:
         _check_same_features(run, configs["conversion"], network, configs[network])
     _check_baseline(run, modalities, configs)
+    _check_vgg(run, configs["conversion"])
     return dataclasses.replace(configs["conversion"], **{n: getattr(configs[n], n) for n in networks})
 
 
@@ -90,6 +102,7 @@ def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Voc
 
     Raises:
         BundleError: a part is missing, damaged, or does not fit the others.
+        ConsentError: the target's consent has ended.
     """
     run = Path(run)
     if second is None:
@@ -104,7 +117,8 @@ def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Voc
         return {**audio.conversion_net(inputs, training=training), **visual.conversion_net(inputs, training=training)}
 
     config = dataclasses.replace(audio.config, image=visual.config.image)
-    return Converter(config, audio.statistics, convert, visual.generator, audio.sampler, modalities)
+    origin = audio.origin.beside(visual.origin)
+    return Converter(config, audio.statistics, convert, visual.generator, audio.sampler, modalities, origin)
 
 
 def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
@@ -121,7 +135,8 @@ def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray
         )
     from avsc_tf.models.conversion_net import build_conversion_net
 
-    model = _load(run, "conversion", build_conversion_net(config))
+    check_digests(run, [config_path(run, "conversion"), weights_path(run, "conversion")], read_digests(run))
+    model = _load(run, "conversion", lambda: build_conversion_net(config))
 
     def convert(mel: np.ndarray, facial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = model({"mel": mel[np.newaxis], "facial": facial[np.newaxis]}, training=False)
@@ -141,13 +156,15 @@ def _load_one(run: Path, vocoders: Sequence[Vocoder]) -> Converter:
         from avsc_tf.conversion.sampler import WaveNetSampler
         from avsc_tf.models.wavenet import build_wavenet
 
-        sampler = WaveNetSampler(_load(run, "wavenet", build_wavenet(config)), config)
+        sampler = WaveNetSampler(_load(run, "wavenet", lambda: build_wavenet(config)), config)
+    has_image = "image" in networks
     return Converter(
         config=config,
-        statistics=_load_statistics(run),
-        conversion_net=_load(run, "conversion", build_conversion_net(config)),
-        generator=_load(run, "image", build_image_generator(config)) if "image" in networks else None,
+        statistics=_load_statistics(run, config),
+        conversion_net=_load(run, "conversion", lambda: build_conversion_net(config)),
+        generator=_load(run, "image", lambda: build_image_generator(config)) if has_image else None,
         sampler=sampler,
+        origin=Origin(bundle_digest(run), (read_consent(consent_path(run)),)),
     )
 
 
@@ -163,6 +180,14 @@ def _check_parts(run: Path, network: str) -> None:
         if not part.is_file():
             unless = " (or take --vocoder griffin-lim)" if network == "wavenet" else ""
             raise BundleError(f"{part}: missing from the bundle. Make it with {_command(run, network)}{unless}.")
+    check_regular(run, config_path(run, network))
+    check_regular(run, weights_path(run, network), max_bytes=MAX_WEIGHTS_BYTES)
+
+
+def _parts(run: Path, networks: Sequence[str]) -> list[Path]:
+    """All that is read for `networks`, the small ones first."""
+    settings = [config_path(run, network) for network in networks]
+    return [statistics_path(run), consent_path(run), *settings, *(weights_path(run, network) for network in networks)]
 
 
 def _check_baseline(run: Path, modalities: str, configs: Mapping[str, Config]) -> None:
@@ -179,8 +204,15 @@ def _check_baseline(run: Path, modalities: str, configs: Mapping[str, Config]) -
         )
 
 
-def _command(run: Path, network: str) -> str:
-    return f"`python tools/train.py {network} --config CONFIG --records DIR --out {run}`"
+def _check_vgg(run: Path, config: Config) -> None:
+    """The one path in the settings: a pipe there would be waited for without end."""
+    vgg = config.face.vgg_weights
+    if vgg not in ("imagenet", "untrained") and Path(vgg).exists() and not Path(vgg).is_file():
+        raise BundleError(f"{config_path(run, 'conversion')}: face.vgg_weights is {vgg}, which is no file of weights.")
+
+
+def _command(run: Path, network: str, more: str = "") -> str:
+    return f"`python tools/train.py {network} --config CONFIG --records DIR --out {run}{more}`"
 
 
 def _read_config(run: Path, network: str) -> Config:
@@ -207,15 +239,24 @@ def _check_same_features(run: Path, reference: Config, network: str, config: Con
                 )
 
 
-def _load_statistics(run: Path) -> Statistics:
+def _load_statistics(run: Path, config: Config) -> Statistics:
+    path = statistics_path(run)
     try:
-        return Statistics.load(statistics_path(run))
+        statistics = Statistics.load(path)
+        for speaker in ("source", "target"):
+            n_keypoints = 2 * config.face.n_keypoints
+            for name, n in (("mel", config.acoustic.n_mels), ("vgg", config.face.n_vgg), ("keypoints", n_keypoints)):
+                if len(statistics.get(speaker, name)[0]) != n:
+                    raise RecordError(f"{path}: {speaker}/{name} has not the {n} dimensions of the settings.")
     except RecordError as error:
         raise BundleError(f"{error} Then train anew: {_command(run, 'conversion')}.") from error
+    return statistics
 
 
-def _load(run: Path, network: str, model: Any) -> Any:
+def _load(run: Path, network: str, build: Callable[[], Any]) -> Any:
     path = weights_path(run, network)
+    check_weights(path, build, settings=config_path(run, network))
+    model = build()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns of layers that a file does not hold

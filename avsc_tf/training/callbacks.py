@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
-from avsc_tf.training.checkpoints import Progress, write_atomically
+from avsc_tf.files import write_atomically
+from avsc_tf.training.checkpoints import Progress
 from avsc_tf.training.model import TrainingModel
 
 LOGS = ("train", "held_out")

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from avsc_tf.errors import ConfigError
+from avsc_tf.files import write_atomically
 from avsc_tf.training.model import TrainingModel
 
 KEPT = 2  # the newest and the one before
@@ -90,17 +91,6 @@ def restore_checkpoint(path: Path, model: TrainingModel) -> Progress:
         for name, variable in variables.items():
             variable.assign(stored[name])
         return Progress(**json.loads(str(stored["progress"])))
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write beside, then rename: a half-written file never has the final name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    if isinstance(content, str):
-        partial.write_text(content)
-    else:
-        partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def save_weights(model: keras.Model, path: Path) -> None:

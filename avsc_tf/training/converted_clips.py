@@ -23,10 +23,10 @@ from avsc_tf.datasets.rows import StreamedRows
 from avsc_tf.errors import RecordError
 from avsc_tf.features.pitch import Pitch, PitchEstimator
 from avsc_tf.features.statistics import join_facial
+from avsc_tf.files import write_atomically
 from avsc_tf.records.reader import Records, choose, clip_stem, pair_stem
 from avsc_tf.schema import CLIP, PAIR
 from avsc_tf.timebase import Timebase
-from avsc_tf.training.checkpoints import write_atomically
 
 # standardised mel [8 frames, n_mels] and facial [frames, n_facial] of the source -> those of the target
 Convert = Callable[[Floats, Floats], tuple[Floats, Floats]]

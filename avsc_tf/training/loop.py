@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from avsc_tf.config import Config, TrainingConfig
 from avsc_tf.datasets.batches import WHOLE, Share, named_read_errors
+from avsc_tf.digests import seal
 from avsc_tf.errors import ConfigError, RecordError
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, LOG_DIR_NAME, history_path, network_dir, weights_path
 from avsc_tf.training.callbacks import Preview, ProgressBar, TensorBoardLog, write_history
@@ -93,6 +94,7 @@ def fit(
     if claim is Claim.FINISHED:
         devices.decide(lambda: load_weights(model.network, weights_path(run, network)))
         devices.spread(model.network.variables)
+        devices.decide(lambda: seal(run))
         if devices.is_chief:
             print(f"{network}: trained before, reused ({weights_path(run, network)})")
         return []
@@ -184,6 +186,7 @@ class _Training:
             found = f"{len(history)} of {self.settings.epochs} epochs; the best was epoch {self._best_epoch()}"
             print(f"{self.network}: {found}")
         save_weights(self.model.network, weights_path(self.run, self.network))
+        seal(self.run, trained=self.network)
 
     def _steps_of_epoch(self, execution: Execution, bar: ProgressBar) -> None:
         """The steps of the current epoch that are not done yet."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from avsc_tf.config import Config, load_saved_config
 from avsc_tf.errors import ConfigError
+from avsc_tf.files import write_atomically
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, config_path, network_dir, statistics_path, weights_path
-from avsc_tf.training.checkpoints import latest_checkpoint, write_atomically
+from avsc_tf.training.checkpoints import latest_checkpoint
 
 ONLY_WRITTEN = ("checkpoint_seconds", "preview_epochs")  # no weight depends on them
 

@@ -40,10 +40,11 @@ def train_on_ray(job: TrainingJob, *, address: str, n_workers: int) -> None:
         address: of a running cluster ("auto", "HOST:PORT"), or "local" to start one here.
 
     Raises:
-        RecordError: no cluster answers. TrainingError: no Ray Train; workers died more than `MAX_RESTARTS` times.
-        AvscError: what a worker says.
+        RecordError: no cluster answers. ConsentError: none of the target. TrainingError: no Ray Train; workers died
+            more than `MAX_RESTARTS` times. AvscError: what a worker says.
     """
-    job = dataclasses.replace(job, run=job.run.absolute(), records=job.records and job.records.absolute())
+    places = {name: place.absolute() for name in ("run", "records", "consent") if (place := getattr(job, name))}
+    job = dataclasses.replace(job, **places)
     print(f"{job.network}: {n_workers} workers of the cluster; follow {history_path(job.run, job.network)}", flush=True)
     with connected(address) as ray:
         verdict = ray.remote(num_cpus=0)(Verdict).remote()
@@ -61,6 +62,7 @@ def _check(job: TrainingJob, n_workers: int) -> None:
     from avsc_tf.training.devices import check_settings
     from avsc_tf.training.run_folder import claim_folder
 
+    job.check_consent()
     check_settings(getattr(job.config, job.network), job.network, n_devices=n_workers * job.n_devices)
     claim_folder(job.run, job.network, job.config, resume=job.resume)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc_tf.errors import StageError
+from avsc_tf.files import write_atomically
 
 STAMPS_NAME = "stages.json"
 POLL_SECONDS = 0.25
@@ -147,10 +148,8 @@ class StageRunner:
 
     def _keep(self, name: str, stamp: Stamp) -> None:
         self.stamps[name] = stamp
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f"{STAMPS_NAME}.part"
-        beside.write_text(json.dumps({name: asdict(s) for name, s in self.stamps.items()}, indent=1))
-        os.replace(beside, self.folder / STAMPS_NAME)
+        text = json.dumps({name: asdict(s) for name, s in self.stamps.items()}, indent=1)
+        write_atomically(self.folder / STAMPS_NAME, text)
 
 
 def read_stamps(folder: Path) -> dict[str, Stamp]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc_tf.config import Config
+from avsc_tf.consent import Consent, consent_for, keep_consent
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class TrainingJob:
         records: made by tools/prepare.py; None where `pretrain` names folders of speech instead (WaveNet).
         n_devices: of each machine.
         dry_run: say what the training would be, and write nothing; not of `pretrain`.
+        consent: the target's consent record; None takes that of the records. Folders of speech need none: a WaveNet
+            alone converts nobody.
     """
 
     network: str
@@ -30,9 +33,17 @@ class TrainingJob:
     skip_bad: bool = False
     n_devices: int = 1
     dry_run: bool = False
+    consent: Path | None = None
+
+    def check_consent(self) -> Consent | None:
+        """The target's record, or None where none is asked for. Raises ConsentError."""
+        if self.records is None or self.dry_run:
+            return None
+        return consent_for(self.records, self.consent, setting=self.config.consent)
 
     def do(self) -> None:
         """Train in this process, beside others where `TF_CONFIG` names them. Raises AvscError."""
+        consent = self.check_consent()
         from avsc_tf.training.devices import choose_devices
 
         options: dict[str, Any] = {
@@ -57,7 +68,10 @@ class TrainingJob:
 
         assert self.records is not None
         options["dry_run"] = self.dry_run
-        _trainer(self.network)(self.config, open_records(self.records, self.config), self.run, **options)
+        records = open_records(self.records, self.config)
+        if consent is not None:
+            options["devices"].decide(lambda: keep_consent(self.run, consent))
+        _trainer(self.network)(self.config, records, self.run, **options)
 
 
 def _trainer(network: str) -> Any:

@@ -76,7 +76,7 @@ def test_override_wins(root: Path) -> None:
         ("image.path_reference=mean", "must be one of all, one_take"),
         ("image.feature_matching_weight=1.0", "needs image.discriminator_scales above 0"),
         ("image.discriminator_scales=10", "must be divisible by 2 for each of image.discriminator_scales"),
-        ("image.steady_face_seconds=-0.1", "must not be negative"),
+        ("image.steady_face_seconds=-0.1", "image.steady_face_seconds must lie between 0 and 60"),
         ("wavenet.sample_rate_hz=16100", "whole samples a hop"),
         ("alignment.smooth_frames=4", "must be odd"),
         ("conversion.modality_dropout=0.6", "conversion.modality_dropout must lie between 0 and 0.5"),

@@ -5,6 +5,7 @@ One run of `tools/demo.py run` with tests/end_to_end/tiny.yaml feeds all tests h
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -18,10 +19,13 @@ import numpy as np
 import pytest
 
 from avsc_tf.config import load_config
+from avsc_tf.consent import Consent, read_consent, write_consent
+from avsc_tf.digests import read_digests, seal
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import find_clips
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import probe_video, read_frames
+from avsc_tf.runs import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("tiny.yaml")
@@ -102,6 +106,34 @@ def test_the_demos_files(demo: Path) -> None:
         kinds = sorted(path.suffix for path in (demo / "held_out" / vocoder).iterdir())
         assert kinds == [".mp4"] * len(EMOTIONS) + [".npz"] * len(EMOTIONS)
     assert not [path for path in demo.rglob("*") if "part" in path.suffix or path.name.startswith(".")]
+
+
+def test_the_consent_travels_to_the_run(demo: Path) -> None:
+    """From the target's clips to records and run folder, whose every part is sealed."""
+    contents = {(demo / folder / "consent.yaml").read_bytes() for folder in ("corpus/target", "records", "run")}
+    assert len(contents) == 1 and b"no living person" in contents.pop()
+    parts = {f"{network}/{part}" for network in NETWORKS for part in ("config.yaml", "model.weights.h5")}
+    assert set(read_digests(demo / "run")) == {*parts, "statistics.npz", "consent.yaml"}
+
+
+def test_no_conversion_after_the_last_day(demo: Path, clip: Path, tmp_path: Path) -> None:
+    """Refused; renewed by the command that trained the run, without training."""
+    run = tmp_path / "run"
+    shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("logs", "checkpoints"))
+    who = read_consent(run / "consent.yaml").who
+    write_consent(run / "consent.yaml", Consent(who, ("tests",), datetime.date(2020, 2, 29)))
+    seal(run)
+    done = convert(clip, "--bundle", run, "--out", tmp_path / "out.mp4")
+    assert_one_error_line(done, "run/consent.yaml: the consent of", "ended on 2020-02-29", "--consent FILE")
+    train = ("train", "conversion", "--config", demo / "demo.yaml", "--records", demo / "records", "--out", run)
+    expired = Path(shutil.copy(run / "consent.yaml", tmp_path / "expired.yaml"))
+    assert_one_error_line(tool(*train, "--consent", expired), "expired.yaml: the consent of", "ended on 2020-02-29")
+    write_consent(tmp_path / "renewed.yaml", Consent(who, ("tests",), datetime.date.max))
+    before = (run / "conversion" / "model.weights.h5").stat().st_mtime
+    done = tool(*train, "--consent", tmp_path / "renewed.yaml")
+    assert done.returncode == 0 and "trained before, reused" in done.stdout, done.stderr
+    assert (run / "conversion" / "model.weights.h5").stat().st_mtime == before
+    assert convert(clip, "--bundle", run, "--out", tmp_path / "out.mp4").returncode == 0
 
 
 def test_every_stage_left_its_time_and_memory(demo: Path) -> None:

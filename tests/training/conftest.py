@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from avsc_tf.config import Config, load_config
+from avsc_tf.consent import Consent, write_consent
 from avsc_tf.features.statistics import StatisticsFitter, join_facial
 from avsc_tf.records.manifest import Manifest, write_manifest
 from avsc_tf.records.reader import Records, open_records
 from avsc_tf.records.writer import ShardWriter
+from avsc_tf.runs import consent_path
 from avsc_tf.schema import CLIP, PAIR, SPEAKERS
 
 N_FRAMES = (61, 75, 58, 67)
@@ -41,6 +43,7 @@ def tiny_records(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) 
             fitter.add(speaker, **{name: clips[speaker][i][name] for name in ("mel", "vgg", "keypoints")})
     statistics = fitter.finish()
     statistics.save(folder / "statistics.npz")
+    write_consent(consent_path(folder), Consent(who="a speaker of noise", what_for=("tests",)))
     shards = []
     for split, chosen in SPLITS.items():
         for speaker in SPEAKERS:

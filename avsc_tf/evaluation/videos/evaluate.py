@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
 from avsc_tf.features.face import FaceTracker
+from avsc_tf.files import write_atomically
 
 METHOD = 3  # raise it when a figure is measured otherwise: what was measured before is then measured again
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
@@ -69,10 +69,10 @@ def evaluate_videos(material: Material, face: FaceConfig, out: Path, *, about: d
         measured = _measure_all(material, lambda path: watch(path, tracker, face), target, out)
         found = _report(material, measured, target, about)
         write_json(out / REPORT_JSON, found)
-        _write_text(out / "sentences.csv", tables.sentences_csv(measured.values, material.sentences))
-        _write_text(out / "summary.csv", tables.summary_csv(found["tables"], found["by_emotion"]))
+        write_atomically(out / "sentences.csv", tables.sentences_csv(measured.values, material.sentences))
+        write_atomically(out / "summary.csv", tables.summary_csv(found["tables"], found["by_emotion"]))
         if found["versus"]:
-            _write_text(out / "versus.csv", tables.versus_csv(found["versus"]))
+            write_atomically(out / "versus.csv", tables.versus_csv(found["versus"]))
         write_page(out / REPORT_HTML, found, material, lambda path: watch(path, tracker, face))
     return found
 
@@ -178,9 +178,3 @@ def _report(material: Material, measured: Measured, target: TargetModel, about: 
         "by_emotion": tables.by_emotion(own, material.sentences),
         "versus": tables.versus(own),
     }
-
-
-def _write_text(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from avsc_tf.evaluation.videos.material import (
 from avsc_tf.evaluation.videos.measure import map_by_sound, time_map_between
 from avsc_tf.evaluation.videos.watched import FPS, Watch, Watched
 from avsc_tf.features.keypoints import mouth_opening
+from avsc_tf.files import write_atomically
 
 TEMPLATE = "videos/page.html"
 MAX_SHEETS = 8
@@ -71,10 +71,7 @@ def write_page(path: Path, found: Mapping[str, Any], material: Material, look: W
         recipes=[(TITLES[table], figures) for table, figures in CATALOGUE.items()],
         arrows=ARROWS,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_atomically(path, text)
 
 
 def _tables(name: str, rows: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
