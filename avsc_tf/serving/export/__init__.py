@@ -1,4 +1,4 @@
-"""A trained run as TensorFlow Serving folders: graphs of TensorFlow's own operations, in the units of the recordings."""
+"""A trained run as folders for TensorFlow Serving: graphs of TensorFlow's own operations, in recorded units."""
 
 from avsc_tf.serving.export.bundles import export_bundle
 

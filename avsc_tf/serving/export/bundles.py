@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.errors import ExportError
 from avsc_tf.runs import network_dir
-from avsc_tf.serving.bundle import load_bundle, modalities_of
+from avsc_tf.serving.bundle import load_bundle, modalities_of, networks_for
 
 DEFAULT_MAX_SECONDS = 10.0  # of speech in one call
 
@@ -45,12 +45,13 @@ def export_bundle(
 
     Raises:
         BundleError: a part of the run is missing or damaged.
+        ConsentError: the target's consent has ended.
         ExportError: the version exists, or the folder cannot be written.
     """
     if version < 1:
         raise ExportError(f"--model-version {version}: TensorFlow Serving counts versions from 1. Name a whole number.")
     run, out = Path(run), Path(out)
-    vocoders = _vocoders(run)
+    there = _networks(run)
     from avsc_tf.serving.export.models import MODEL_NAMES
 
     taken = [out / name / str(version) for name in MODEL_NAMES if (out / name / str(version)).exists()]
@@ -59,7 +60,8 @@ def export_bundle(
             f"{taken[0]}: exists already, and a version that is served is never overwritten. "
             f"Name another --model-version or an empty --out."
         )
-    converter = load_bundle(run, vocoders=vocoders)
+    vocoders: list[Vocoder] = ["wavenet"] if "wavenet" in there else ["griffin-lim"]
+    converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
     beside = out / f".export-{os.getpid()}.part"
     try:
         beside.mkdir(parents=True, exist_ok=False)
@@ -76,14 +78,15 @@ def export_bundle(
     return exported
 
 
-def _vocoders(run: Path) -> Sequence[Vocoder]:
-    """Without a folder of the WaveNet none is asked for; one that is there must be whole."""
-    if modalities_of(run) == "visual" or not network_dir(run, "wavenet").is_dir():
-        return ["griffin-lim"]
-    return ["wavenet"]
+def _networks(run: Path) -> list[str]:
+    """Those that a run has a folder of, and a use for; a folder that is there must be whole."""
+    wanted = networks_for(["wavenet"], modalities_of(run))
+    return [network for network in wanted if network_dir(run, network).is_dir()]
 
 
-def _write(converter, run: Path, folder: Path, *, max_seconds: float, jit_compile: bool, warmup: bool) -> Exported:
+def _write(
+    converter: Converter, run: Path, folder: Path, *, max_seconds: float, jit_compile: bool, warmup: bool
+) -> Exported:
     from avsc_tf.serving.export.extras import write_extras
     from avsc_tf.serving.export.models import served_models
     from avsc_tf.serving.export.saving import save_model
@@ -92,7 +95,8 @@ def _write(converter, run: Path, folder: Path, *, max_seconds: float, jit_compil
     models, left_out = served_models(converter, max_seconds=max_seconds, jit_compile=jit_compile)
     exported = Exported(left_out=left_out)
     for model in models:
-        save_model(folder / model.name, model.functions, sizes_of(converter.config), model.variables)
+        consents = converter.origin.consents
+        save_model(folder / model.name, model.functions, sizes_of(converter.config), model.variables, consents)
         note = write_extras(folder / model.name, model, converter, run, warmup=warmup)
         if note and note not in exported.notes:
             exported.notes.append(note)

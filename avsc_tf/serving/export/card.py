@@ -15,40 +15,54 @@ from avsc_tf.serving.export.signatures import FREE_AXES, ServedFunction, sizes_o
 
 HELD_OUT_PREFIX = "val_"  # of the columns of a history
 _INTENDED = """\
-To make the target speaker say what the source speaker said, where the target speaker has agreed to it: dubbing, restoring a
-lost voice, research. Show the result as what it is: made by a machine.
+To make the target speaker say what the source speaker said, where the target speaker has agreed to it: dubbing,
+restoring a lost voice, research. Show the result as what it is: made by a machine.
 
 Not for making anybody say what they have not agreed to, and not for recognising or identifying people."""
 _LIMITS = """\
-- It knows one source and one target speaker. Another face is noticed (`is_unfamiliar`) and standardised by its own mean and
-  deviation; how good the result is then was not measured.
-- Features must be made as `avsc_tf` makes them (sections `acoustic` and `face` of `config.yaml`): another mel spectrogram or
-  another VGG-19 gives noise, and nothing notices it.
+- It knows one source and one target speaker. Another face is noticed (`is_unfamiliar`) and standardised by its own mean
+  and deviation; how good the result is then was not measured.
+- Features must be made as `avsc_tf` makes them (sections `acoustic` and `face` of `config.yaml`): another mel
+  spectrogram or another VGG-19 gives noise, and nothing notices it.
 - Nothing is signed or watermarked here: the tools of `avsc_tf` mark finished videos, this model gives bare numbers."""
+_UNEQUAL = """\
+Utterances of unequal lengths: pad them with anything finite to the longest one and say their video frames in `lengths`.
+Each is computed alone, so that padding and the other utterances of a call change nothing; outputs are 0 beyond an
+utterance's length. A call whose time axes do not fit each other is refused with a line that says why. Where a model
+takes sound and face of the source, a stream without frames (`[batch, 0, ...]`) is one that is missing."""
 
 
-def model_card(model: ServedModel, converter: Converter, run: Path, digests: Mapping[str, str], consent: str) -> str:
+def model_card(model: ServedModel, converter: Converter, run: Path, digests: Mapping[str, str]) -> str:
     """Markdown.
 
     Args:
         digests: SHA-256 of the run's files, by their place in it.
-        consent: one line about the target speaker's consent.
     """
     config = converter.config
     sections = [
         f"# {model.name}\n\n{MEANINGS[model.name]}",
-        "Method: *Audiovisual Speaker Conversion*, Fang, Wang, Yamagishi, Echizen, arXiv:1810.12730; software: `avsc_tf`. "
-        "All settings are in `config.yaml` beside this card, the signatures as data in `signatures.json`.",
+        "Method: *Audiovisual Speaker Conversion*, Fang, Wang, Yamagishi, Echizen, arXiv:1810.12730. Software: "
+        "`avsc_tf`. All settings are in `config.yaml` beside this card, the signatures as data in `signatures.json`.",
         f"## Intended use\n\n{_INTENDED}",
-        f"## Consent of the target speaker\n\n{consent}",
+        f"## Consent of the target speaker\n\n{_consent(converter)}",
         f"## Limits\n\n{_limits(model, converter)}",
         "## Signatures\n\n" + _axes(converter),
         *(_signature(function, sizes_of(config), k == 0) for k, function in enumerate(model.functions)),
         f"## Held-out losses at the end of training\n\n{_held_out(model, run)}",
         f"## Statistics\n\nMean of the dimensions' means and of their deviations.\n\n{_statistics(converter)}",
-        f"## The run it was made from\n\nSHA-256 of its files:\n\n{_digests(digests)}",
+        f"## The run it was made from\n\nBundle {converter.origin.bundle_digest}. SHA-256 of its files:\n\n"
+        + _digests(digests),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _consent(converter: Converter) -> str:
+    lines = []
+    for consent in converter.origin.consents:
+        lines.append(f"{consent.describe()}.")
+        if consent.until is not None:
+            lines.append("After that day, UTC, by the server's clock, every signature refuses.")
+    return "\n".join(lines) or "The networks came without a consent record."
 
 
 def _limits(model: ServedModel, converter: Converter) -> str:
@@ -65,14 +79,13 @@ def _axes(converter: Converter) -> str:
     timebase = converter.timebase
     per_video = timebase.mel_per_video * (converter.sampler.hop_samples if converter.sampler else 0)
     words = {"mel_per_video": timebase.mel_per_video, "samples_per_video": per_video}
-    lines = [f"- `{axis}`: {meaning.format(**words)}" for axis, meaning in FREE_AXES.items() if axis != "samples" or per_video]
-    return (
-        f"{timebase.video_fps} video frames a second. Free axes:\n\n" + "\n".join(lines) + "\n\n"
-        "Utterances of unequal lengths: pad them with anything finite to the longest one and say their video frames in "
-        "`lengths`. Each is computed alone, so that padding and the other utterances of a call change nothing; outputs are 0 "
-        "beyond an utterance's length. A call whose time axes do not fit each other is refused with a line that says why. "
-        "Where a model takes sound and face of the source, a stream without frames (`[batch, 0, ...]`) is one that is missing."
-    )
+    lines = [
+        f"- `{axis}`: {meaning.format(**words)}"
+        for axis, meaning in FREE_AXES.items()
+        if axis != "samples" or per_video
+    ]
+    axes = "\n".join(lines)
+    return f"{timebase.video_fps} video frames a second. Free axes:\n\n{axes}\n\n{_UNEQUAL}"
 
 
 def _signature(function: ServedFunction, sizes: Mapping[str, int], is_default: bool) -> str:
@@ -96,9 +109,10 @@ def _held_out(model: ServedModel, run: Path) -> str:
         last: dict[str, str] = {}
         if path.is_file():
             with path.open(newline="") as file:
-                for last in csv.DictReader(file):
-                    pass
-        figures = {k.removeprefix(HELD_OUT_PREFIX): v for k, v in last.items() if k and k.startswith(HELD_OUT_PREFIX) and v}
+                last = [{}, *csv.DictReader(file)][-1]
+        figures = {
+            k.removeprefix(HELD_OUT_PREFIX): v for k, v in last.items() if k and k.startswith(HELD_OUT_PREFIX) and v
+        }
         if not figures:
             rows.append(f"| {network} | | not in the run folder | |")
         rows += [f"| {network} | {float(last['epoch']):.0f} | {k} | {float(v):.4g} |" for k, v in figures.items()]

@@ -23,7 +23,7 @@ NETWORKS_OF = {
 MEANINGS = {
     "conversion": "Audiovisual transformation network: features of the source speaker become those of the target.",
     "image": "Image reconstruction network: pictures of the target from its features.",
-    "wavenet": "Waveform generation network: speech of the target from its features, and the likelihood of given speech.",
+    "wavenet": "Waveform generation network: speech of the target from its features, and how likely given speech is.",
     "end_to_end": "Conversion and image network in one: features of the source speaker become features and pictures of "
     "the target.",
 }
@@ -38,19 +38,21 @@ class ServedModel:
     variables: Sequence[Any]
 
 
-def served_models(converter: Converter, *, max_seconds: float, jit_compile: bool) -> tuple[list[ServedModel], dict[str, str]]:
+def served_models(
+    converter: Converter, *, max_seconds: float, jit_compile: bool
+) -> tuple[list[ServedModel], dict[str, str]]:
     """What a converter can be served as; and of the models it cannot be, the reason."""
     standardising = Standardising(converter.statistics)
     networks = Networks(converter, standardising)
     net = converter.conversion_net
     models = [ServedModel("conversion", [networks.conversion()], variables_of(net, standardising))]
-    left_out = {}
+    left_out: dict[str, str] = {}
     if converter.generator is not None:
         generator = converter.generator
         models.append(ServedModel("image", [networks.painting()], variables_of(generator, standardising)))
         models.append(ServedModel("end_to_end", [networks.end_to_end()], variables_of(net, generator, standardising)))
     else:
-        reason = "the run makes no pictures (no image network)"
+        reason = "the run converts sound alone" if not converter.has_face else "the run holds no image network"
         left_out |= {"image": reason, "end_to_end": f"{reason}; conversion is all there is"}
     if converter.sampler is not None:
         config = converter.config
@@ -61,5 +63,5 @@ def served_models(converter: Converter, *, max_seconds: float, jit_compile: bool
         variables = variables_of(wavenet.model, wavenet.pitch, standardising)
         models.append(ServedModel("wavenet", wavenet.functions(), variables))
     else:
-        left_out["wavenet"] = "the run holds no WaveNet"
+        left_out["wavenet"] = "the run holds no WaveNet" if converter.has_voice else "the run converts the face alone"
     return sorted(models, key=lambda model: MODEL_NAMES.index(model.name)), left_out

@@ -8,18 +8,24 @@ from typing import Any
 
 import tensorflow as tf
 
+from avsc_tf.consent import Consent
 from avsc_tf.serving.export.signatures import DEFAULT_KEY, ServedFunction, traced
 
 
 def save_model(
-    folder: Path, functions: Sequence[ServedFunction], sizes: Mapping[str, int], variables: Iterable[Any]
+    folder: Path,
+    functions: Sequence[ServedFunction],
+    sizes: Mapping[str, int],
+    variables: Iterable[Any],
+    consents: Sequence[Consent],
 ) -> None:
     """Write the functions as signatures; the first one is the default, too.
 
     Args:
         variables: those the functions may read; the others are left out.
+        consents: of the target; after the end of one every signature refuses.
     """
-    signatures = {function.signature.name: traced(function, sizes) for function in functions}
+    signatures = {function.signature.name: traced(function, sizes, consents) for function in functions}
     signatures[DEFAULT_KEY] = signatures[functions[0].signature.name]
     captured = {id(handle) for concrete in signatures.values() for handle, _ in concrete.graph.captures}
     root = tf.Module(name="served")
@@ -33,7 +39,9 @@ def variables_of(*owners: Any) -> list[Any]:
     found: list[Any] = []
     for owner in owners:
         if owner is not None:
-            found += [getattr(variable, "value", variable) if _is_keras(owner) else variable for variable in owner.variables]
+            found += [
+                getattr(variable, "value", variable) if _is_keras(owner) else variable for variable in owner.variables
+            ]
     return found
 
 

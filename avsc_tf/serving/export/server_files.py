@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from avsc_tf.files import write_atomically
 
 SERVER_IMAGE = "tensorflow/serving:2.17.0"
 MODELS_CONFIG_NAME = "models.config"
@@ -16,15 +17,14 @@ GRPC_PORT, REST_PORT = 8500, 8501  # of the server's own image
 def write_server_files(out: Path, names: Sequence[str]) -> None:
     """Beside the models, whole or not at all."""
     for name, text in ((MODELS_CONFIG_NAME, models_config(names)), (COMPOSE_NAME, compose())):
-        beside = out / f".{name}.part"
-        beside.write_text(text)
-        os.replace(beside, out / name)
+        write_atomically(out / name, text)
 
 
 def models_config(names: Sequence[str]) -> str:
     """Text of a `tensorflow.serving.ModelServerConfig`."""
     blocks = [
-        f'  config {{\n    name: "{name}"\n    base_path: "{IN_CONTAINER}/{name}"\n    model_platform: "tensorflow"\n  }}\n'
+        f'  config {{\n    name: "{name}"\n    base_path: "{IN_CONTAINER}/{name}"\n'
+        '    model_platform: "tensorflow"\n  }\n'
         for name in names
     ]
     return "model_config_list {\n" + "".join(blocks) + "}\n"

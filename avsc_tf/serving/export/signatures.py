@@ -9,7 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from avsc_tf.config import Config
+from avsc_tf.consent import Consent
 from avsc_tf.schema import Feature
+from avsc_tf.serving.export.ending import consent_rules
 
 FREE_AXES = {
     "batch": "utterances of a call",
@@ -60,13 +62,14 @@ def shape_of(feature: Feature, sizes: Mapping[str, int]) -> list[int | None]:
     return [axis if isinstance(axis, int) else None if axis in FREE_AXES else sizes[axis] for axis in feature.shape]
 
 
-def traced(function: ServedFunction, sizes: Mapping[str, int]) -> Any:
-    """The concrete function of a signature."""
+def traced(function: ServedFunction, sizes: Mapping[str, int], consents: Sequence[Consent]) -> Any:
+    """The concrete function of a signature; it refuses once one of the consents has ended."""
     signature = function.signature
     specs = {f.name: tf.TensorSpec(shape_of(f, sizes), f.dtype, name=f.name) for f in signature.inputs}
 
     def call(**inputs: Any) -> Tensors:
-        outputs = function.call(inputs)
+        with tf.control_dependencies(consent_rules(consents)):
+            outputs = function.call({name: tf.identity(tensor) for name, tensor in inputs.items()})
         found, promised = sorted(outputs), sorted(f.name for f in signature.outputs)
         assert found == promised, f"{signature.name}: gives {found}, its signature says {promised}"
         return {f.name: tf.ensure_shape(outputs[f.name], shape_of(f, sizes)) for f in signature.outputs}

@@ -13,7 +13,9 @@ from avsc_tf.serving.export.signatures import Signature, sizes_of
 
 WARMUP_NAME = "tf_serving_warmup_requests"
 WARMUP_VIDEO_FRAMES = 2
-MISSING = "tensorflow-serving-api is not installed: no warm-up requests were written (pip install tensorflow-serving-api)"
+MISSING = (
+    "tensorflow-serving-api is not installed: no warm-up requests were written (pip install tensorflow-serving-api)"
+)
 
 
 def write_warmup(extra: Path, model: ServedModel, converter: Converter) -> str:

@@ -23,9 +23,15 @@ from avsc_tf.serving.export.waveforms import de_emphasised
 
 Tensor = Any
 
-SEED = Feature("seed", "int32", ("batch",), "", "of each utterance's random numbers; the others do not change its sound")
+SEED = Feature(
+    "seed", "int32", ("batch",), "", "of each utterance's random numbers; the others do not change its sound"
+)
 UNIFORM = Feature(
-    "uniform", "float32", ("batch", "samples"), "0 to below 1", "a sample is the class whose share of the softmax holds it"
+    "uniform",
+    "float32",
+    ("batch", "samples"),
+    "0 to below 1",
+    "a sample is the class whose share of the softmax holds it",
 )
 
 
@@ -62,7 +68,10 @@ class ServedWaveNet:
         self.filter = PredictionFilter(config) if self.net.prediction_order else None
         self.scorer = Scorer(model, config)
         if self.net.condition_rnn_units:
-            for layer in (model.get_layer("condition_rnn").forward_layer, model.get_layer("condition_rnn").backward_layer):
+            for layer in (
+                model.get_layer("condition_rnn").forward_layer,
+                model.get_layer("condition_rnn").backward_layer,
+            ):
                 layer.use_cudnn = False  # its operations run on NVIDIA alone
 
     def functions(self) -> list[ServedFunction]:
@@ -88,7 +97,9 @@ class ServedWaveNet:
         )
         return [
             ServedFunction(
-                Signature("generate", "speech from features of the target" + bound, (*spoken, SEED, LENGTHS), (waveform,)),
+                Signature(
+                    "generate", "speech from features of the target" + bound, (*spoken, SEED, LENGTHS), (waveform,)
+                ),
                 self._generate,
             ),
             ServedFunction(

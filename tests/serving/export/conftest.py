@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from avsc_tf.config import Config, load_config, save_config
+from avsc_tf.consent import Consent, write_consent
 from avsc_tf.conversion.converter import Converter
+from avsc_tf.digests import seal
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.runs import NETWORKS, config_path, statistics_path, weights_path
+from avsc_tf.runs import NETWORKS, config_path, consent_path, statistics_path, weights_path
 from avsc_tf.serving.bundle import load_bundle
 from avsc_tf.serving.export import export_bundle
 
@@ -44,6 +48,7 @@ TINY = (
     "wavenet.condition_channels=13",
     "wavenet.mel_matching_passes=0",
 )
+CONSENT = Consent(who="Mary Example", what_for=("tests",))
 
 
 @dataclass
@@ -77,7 +82,7 @@ def tiny(*overrides: str) -> Config:
     return load_config(ROOT / "configs" / "demo.yaml", [*TINY, *overrides])
 
 
-def write_run(config: Config, run: Path, networks: Sequence[str] = NETWORKS) -> Path:
+def write_run(config: Config, run: Path, networks: Sequence[str] = NETWORKS, *, consent: Consent = CONSENT) -> Path:
     """A run folder as training leaves it, its weights and statistics drawn at random."""
     import keras
 
@@ -98,12 +103,16 @@ def write_run(config: Config, run: Path, networks: Sequence[str] = NETWORKS) -> 
                 shape = weight.shape
                 scale = min(0.3, 1.0 / np.sqrt(np.prod(shape[:-1]))) if len(shape) > 1 else 0.1
                 centre = 1.0 if weight.name in ("gamma", "moving_variance") else 0.0
-                weight.assign(centre + scale * np.abs(rng.normal(size=shape)) * rng.choice([1, centre * 2 - 1], size=shape))
+                weight.assign(
+                    centre + scale * np.abs(rng.normal(size=shape)) * rng.choice([1, centre * 2 - 1], size=shape)
+                )
         if network == "wavenet":
             model.mel_normalisation.set_run_statistics(*statistics.get("target", "mel"))
             model.mel_normalisation.set_statistics(np.full(80, -5.0), np.full(80, 2.0))
         save_weights(model, weights_path(run, network))
         save_config(config, config_path(run, network))
+    write_consent(consent_path(run), consent)
+    seal(run)
     return run
 
 
@@ -130,7 +139,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Served]:
         folder = tmp_path_factory.mktemp("served")
         run = write_run(tiny(*overrides), folder / "run", networks)
         exported = export_bundle(run, folder / "out", **options)
-        return Served(run, load_bundle(run, vocoders=["wavenet"] if "wavenet" in networks else ["griffin-lim"]), folder / "out", exported)
+        vocoders = ["wavenet"] if "wavenet" in networks else ["griffin-lim"]
+        converter = load_bundle(run, vocoders=vocoders, pictures="image" in networks)
+        return Served(run, converter, folder / "out", exported)
 
     return make
 
@@ -141,46 +152,29 @@ def joint(serve: Callable[..., Served]) -> Served:
     return serve()
 
 
-def clips(converter: Converter, lengths: Sequence[int], *, speaker: str = "source", seed: int = 0) -> list[PartialClip]:
-    """Features of a speaker, of so many video frames each."""
-    rng, per = np.random.default_rng(seed), converter.timebase.mel_per_video
-
-    def draw(feature: str, n: int) -> np.ndarray:
-        mean, std = converter.statistics.get(speaker, feature)
-        return (mean + std * rng.normal(size=(n, len(mean)))).astype(np.float32)
-
-    return [
-        PartialClip(n, draw("mel", per * n), draw("keypoints", n).reshape(n, -1, 2), draw("vgg", n)) for n in lengths
-    ]
-
-
-def batch(found: Sequence[PartialClip], *names: str, padding: float = 7.0) -> dict[str, np.ndarray]:
-    """Padded with something that is nobody's feature, and with their lengths."""
-    longest = max(clip.n_frames for clip in found)
-
-    def padded(name: str) -> np.ndarray:
-        arrays = [getattr(clip, name) for clip in found]
-        rate = len(arrays[0]) // found[0].n_frames
-        out = np.full((len(arrays), rate * longest, *arrays[0].shape[1:]), padding, np.float32)
-        for row, array in zip(out, arrays, strict=True):
-            row[: len(array)] = array
-        return out
-
-    names = names or ("mel", "keypoints", "vgg")
-    return {**{name: padded(name) for name in names}, "lengths": np.array([clip.n_frames for clip in found], np.int32)}
+@pytest.fixture(scope="session")
+def same() -> ModuleType:
+    """`references.py`"""
+    spec = importlib.util.spec_from_file_location("export_references", Path(__file__).with_name("references.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
-def make_clips() -> Callable[..., list[PartialClip]]:
-    return clips
+def make_clips(same: ModuleType) -> Callable[..., list[PartialClip]]:
+    return same.clips
 
 
 @pytest.fixture(scope="session")
-def make_batch() -> Callable[..., dict[str, np.ndarray]]:
-    return batch
+def make_batch(same: ModuleType) -> Callable[..., dict[str, np.ndarray]]:
+    return same.batch
 
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Path]:
-    """`make_run(folder, *overrides, networks=...)`"""
-    return lambda folder, *overrides, networks=NETWORKS: write_run(tiny(*overrides), folder, networks)
+    """`make_run(folder, *overrides, networks=..., consent=...)`"""
+    return lambda folder, *overrides, networks=NETWORKS, consent=CONSENT: write_run(
+        tiny(*overrides), folder, networks, consent=consent
+    )

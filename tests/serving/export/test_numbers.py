@@ -8,87 +8,54 @@ import tensorflow as tf
 
 from avsc_tf.features.partial_clip import PartialClip
 
-# One float32 computation done twice, in the same order but by kernels that may sum in another: values of the
-# networks are of order 1 before they are put in units, and 1e-5 is some 80 roundings of them.
-IN_UNITS = {
-    "mel": {"rtol": 0, "atol": 2e-5},  # deviations of up to 2
-    "vgg": {"rtol": 0, "atol": 1e-5},
-    "keypoints": {"rtol": 0, "atol": 1e-4},  # pixels of some 200, whose last float32 place is 1.5e-5
-}
 LENGTHS = [5, 9, 2]
 
 
-def expected(served, clip: PartialClip) -> dict[str, np.ndarray]:
-    """What the converter says of one clip."""
-    converter = served.converter
-    target = converter.convert_features(clip)
-    frames = converter.paint(target) if converter.has_face else None
-    found = converter.in_units(target, None, frames, "none")
-    return {n: x for n in ("mel", "keypoints", "vgg", "frames") if (x := getattr(found, n)) is not None}
-
-
-def assert_same(outputs: dict[str, np.ndarray], k: int, wanted: dict[str, np.ndarray]) -> None:
-    """Row k of a batch's outputs is `wanted`, and 0 beyond it."""
-    for name, array in wanted.items():
-        row = outputs[name][k]
-        if name == "frames":
-            assert_same_frames(row[: len(array)], array)
-        else:
-            np.testing.assert_allclose(row[: len(array)], array, err_msg=name, **IN_UNITS[name])
-        assert not row[len(array) :].any(), f"{name} beyond the utterance"
-
-
-def assert_same_frames(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Rounded to whole levels: a value at the edge between two may fall to either side, hardly any does."""
-    apart = np.abs(ours.astype(int) - theirs)
-    assert apart.max() <= 1
-    assert (apart > 0).mean() < 0.002
-    assert theirs.std() > 5, "one colour tells nothing"
-
-
-def test_end_to_end_is_the_converter(joint, make_clips, make_batch) -> None:
+def test_end_to_end_is_the_converter(joint, make_clips, make_batch, same) -> None:
     found = make_clips(joint.converter, LENGTHS)
     outputs = joint.signature("end_to_end")(**make_batch(found))
     assert not outputs["is_unfamiliar"].any()
     for k, clip in enumerate(found):
-        assert_same(outputs, k, expected(joint, clip))
+        same.row(outputs, k, same.expected(joint, clip))
 
 
-def test_steadying_is_in_the_graph(joint, make_clips, make_batch) -> None:
+def test_steadying_is_in_the_graph(joint, make_clips, make_batch, same) -> None:
     """With it left out of the converter, the pictures are others."""
     clip = make_clips(joint.converter, [9])[0]
     frames = joint.signature("end_to_end")(**make_batch([clip]))["frames"][0]
     target = joint.converter.convert_features(clip)
     bare = [
-        np.asarray(joint.converter.generator({"mel": target.mel.reshape(9, 8, -1), "facial": target.facial}, training=False))
+        np.asarray(
+            joint.converter.generator({"mel": target.mel.reshape(9, 8, -1), "facial": target.facial}, training=False)
+        )
     ]
     bare_frames = np.clip(np.rint((bare[0] + 1) * 127.5), 0, 255)
     assert np.abs(bare_frames - frames).mean() > 0.05
-    assert_same_frames(frames, joint.converter.paint(target))
+    same.frames(frames, joint.converter.paint(target))
 
 
-def test_conversion_alone(joint, make_clips, make_batch) -> None:
+def test_conversion_alone(joint, make_clips, make_batch, same) -> None:
     found = make_clips(joint.converter, LENGTHS, seed=1)
     outputs = joint.signature("conversion")(**make_batch(found))
     assert sorted(outputs) == ["is_unfamiliar", "keypoints", "mel", "vgg"]
     for k, clip in enumerate(found):
-        wanted = expected(joint, clip)
+        wanted = same.expected(joint, clip)
         del wanted["frames"]
-        assert_same(outputs, k, wanted)
+        same.row(outputs, k, wanted)
 
 
-def test_a_stranger_is_standardised_by_their_own_moments(joint, make_clips, make_batch) -> None:
+def test_a_stranger_is_standardised_by_their_own_moments(joint, make_clips, make_batch, same) -> None:
     own, stranger = make_clips(joint.converter, [6, 7])
     stranger = PartialClip(7, stranger.mel, stranger.keypoints + 40, stranger.vgg)
     assert joint.converter.is_unfamiliar(stranger)
     outputs = joint.signature("end_to_end")(**make_batch([own, stranger]))
     assert outputs["is_unfamiliar"].tolist() == [False, True]
     for k, clip in enumerate([own, stranger]):
-        assert_same(outputs, k, expected(joint, clip))
+        same.row(outputs, k, same.expected(joint, clip))
 
 
 @pytest.mark.parametrize("missing", ["sound", "picture"])
-def test_a_missing_stream_has_no_frames(joint, make_clips, make_batch, missing: str) -> None:
+def test_a_missing_stream_has_no_frames(joint, make_clips, make_batch, same, missing: str) -> None:
     found = make_clips(joint.converter, [4, 6])
     inputs = make_batch(found)
     gone = ("mel",) if missing == "sound" else ("keypoints", "vgg")
@@ -97,10 +64,10 @@ def test_a_missing_stream_has_no_frames(joint, make_clips, make_batch, missing: 
     outputs = joint.signature("end_to_end")(**inputs)
     for k, clip in enumerate(found):
         left = {name: None if name in gone else getattr(clip, name) for name in ("mel", "keypoints", "vgg")}
-        assert_same(outputs, k, expected(joint, PartialClip(clip.n_frames, **left)))
+        same.row(outputs, k, same.expected(joint, PartialClip(clip.n_frames, **left)))
 
 
-def test_painting_alone(joint, make_clips, make_batch) -> None:
+def test_painting_alone(joint, make_clips, make_batch, same) -> None:
     from avsc_tf.conversion.converter import TargetFeatures
     from avsc_tf.features.statistics import join_facial
 
@@ -109,7 +76,7 @@ def test_painting_alone(joint, make_clips, make_batch) -> None:
     for row, clip in zip(frames, found, strict=True):
         facial = joint.converter.statistics.standardise("target", "facial", join_facial(clip.vgg, clip.keypoints))
         mel = joint.converter.statistics.standardise("target", "mel", clip.mel)
-        assert_same_frames(row[: clip.n_frames], joint.converter.paint(TargetFeatures(mel, facial)))
+        same.frames(row[: clip.n_frames], joint.converter.paint(TargetFeatures(mel, facial)))
         assert not row[clip.n_frames :].any()
 
 
@@ -129,7 +96,10 @@ REFUSED = {
     "other pictures": ({"keypoints": np.zeros((2, 4, 70, 2))}, r"keypoints: must have 1 for each video frame"),
     "one mel": ({"mel": np.zeros((1, 40, 80))}, r"mel and lengths: must be of as many utterances"),
     "not a number": ({"vgg": np.full((2, 5, 9), np.nan)}, r"vgg: holds values that are not finite"),
-    "longer than it is": ({"lengths": np.array([6, 2])}, r"lengths: each must lie between 1 and the video frames.*\[6 2\] \[5\]"),
+    "longer than it is": (
+        {"lengths": np.array([6, 2])},
+        r"lengths: each must lie between 1 and the video frames.*\[6 2\] \[5\]",
+    ),
     "of nothing": ({"lengths": np.array([0, 2])}, r"lengths: each must lie between 1 and the video frames"),
 }
 
