@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from avsc_tf.errors import ConfigError
+from avsc_tf.errors import ServiceError
 from avsc_tf.service.codes import CallError, Code
 from avsc_tf.service.models import ModelHost
 
@@ -30,8 +30,8 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 class Tokens(Protocol):
     """Who may call."""
 
-    def allows(self, token: str) -> str | None:
-        """The client that a token names, or None."""
+    def by_token(self, token: str) -> str | None:
+        """The name of a token's client, or None."""
 
 
 class GrpcServer:
@@ -44,7 +44,7 @@ class GrpcServer:
         port: 0 takes a free one.
 
     Raises:
-        ConfigError: nothing can listen there.
+        ServiceError: nothing can listen there.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class GrpcServer:
         try:
             self.port: int = self._server.add_insecure_port(_target(address, port))
         except RuntimeError as error:
-            raise ConfigError(f"gRPC cannot listen at {address}:{port}: is the port taken? {error}") from error
+            raise ServiceError(f"gRPC cannot listen at {address}:{port}: is the port taken? {error}") from error
 
     def start(self) -> None:
         """Take calls."""
@@ -136,7 +136,7 @@ class _Border(grpc.ServerInterceptor):
             return handler
         given = next((value for key, value in details.invocation_metadata if key == "authorization"), "")
         scheme, _, token = str(given).partition(" ")
-        if scheme.lower() == "bearer" and self._tokens.allows(token.strip()) is not None:
+        if scheme.lower() == "bearer" and self._tokens.by_token(token.strip()) is not None:
             return handler
         return _refusal(handler)
 

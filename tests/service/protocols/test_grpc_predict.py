@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from avsc_tf.errors import ConfigError
+from avsc_tf.errors import ServiceError
 from avsc_tf.service.grpc_predict import GrpcServer
 
 Code = grpc.StatusCode
@@ -30,7 +30,7 @@ Code = grpc.StatusCode
 class OneToken:
     """One client."""
 
-    def allows(self, token: str) -> str | None:
+    def by_token(self, token: str) -> str | None:
         return "somebody" if token == "secret" else None
 
 
@@ -285,5 +285,5 @@ def test_reflection(channel) -> None:
 
 
 def test_a_taken_port_is_an_error(host, port: int) -> None:
-    with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
+    with pytest.raises(ServiceError, match=f"127.0.0.1:{port}"):
         GrpcServer(host, port=port)
