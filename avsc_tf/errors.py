@@ -56,3 +56,7 @@ class ServiceError(AvscError):
 
 class StageError(AvscError):
     """A stage of a workflow failed; its own message was printed before."""
+
+
+class ExportError(AvscError):
+    """A run cannot be written as served models where they were asked for."""

@@ -33,6 +33,7 @@ class WaveNetSampler:
     """
 
     def __init__(self, model, config: Config, *, estimator: PitchEstimator | None = None):
+        self.model = model
         self._config = config
         self.net = config.wavenet
         self.hop_samples = model.hop_samples

@@ -217,10 +217,10 @@ class _Step:
         return features
 
     def _one_period_ago(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Sample numbers [batch, taps] one pitch period ago, and where there is such a sample."""
+        """Sample numbers [batch, taps] one pitch period ago, within the signal; and where there is such a sample."""
         lag = self.lag[t][:, None]
         place = t - lag + np.array(LAG_OFFSETS, np.int32)
-        return tf.maximum(place, 0), (lag > 0) & (place >= 0)
+        return tf.clip_by_value(place, 0, self.n_samples - 1), (lag > 0) & (place >= 0)
 
     def _output(self, y: Tensor, predicted: Tensor | None) -> Tensor:
         """Logits as `layers.predictive_logits` and `layers.logistic_mixture` make them."""

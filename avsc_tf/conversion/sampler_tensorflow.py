@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from avsc_tf.config import Config
+from avsc_tf.config import Config, WaveNetConfig
 from avsc_tf.conversion.sampler_graph import Form, Inputs, Weights, generate, teacher_forced
 from avsc_tf.conversion.utterances import Floats, Utterance
 
@@ -40,14 +40,7 @@ class TensorFlowEngine:
         net = config.wavenet
         self.hop_samples = int(model.hop_samples)
         self._device = device
-        self._form = Form(
-            n_classes=net.n_classes,
-            n_mixtures=net.n_mixtures,
-            dilations=net.dilations,
-            linear=net.input_features == "companded_and_linear",
-            has_lag=net.pitch_input == "lag",
-            prediction_order=net.prediction_order,
-        )
+        self._form = form_of(net)
         with self._placed():
             self._weights = weights_of(model)
         of_batch = _signature(net.n_layers, net.residual_channels, net.prediction_order)
@@ -118,11 +111,25 @@ class TensorFlowEngine:
             tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
 
-def weights_of(model: Any) -> Weights:
-    """The weights of a built `models.wavenet.WaveNet` as they are now."""
+def form_of(net: WaveNetConfig) -> Form:
+    return Form(
+        n_classes=net.n_classes,
+        n_mixtures=net.n_mixtures,
+        dilations=net.dilations,
+        linear=net.input_features == "companded_and_linear",
+        has_lag=net.pitch_input == "lag",
+        prediction_order=net.prediction_order,
+    )
+
+
+def weights_of(model: Any, read: Callable[[Any], Any] | None = None) -> Weights:
+    """The weights of a built `models.wavenet.WaveNet` as they are now; `read` makes a tensor of each, constant ones
+    by default.
+    """
+    read = read or (lambda weight: tf.constant(np.asarray(weight, np.float32)))
 
     def of(layer: str, weight: str) -> Any:
-        return tf.constant(np.asarray(getattr(model.get_layer(layer), weight), np.float32))
+        return read(getattr(model.get_layer(layer), weight))
 
     blocks = [f"block_{k}" for k in range(model.n_layers)]
     has_peak = bool(model.prediction_order) and not model.n_mixtures

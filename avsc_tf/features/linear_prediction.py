@@ -40,7 +40,7 @@ def prediction_coefficients(
 
     For the pre-emphasised waveform at `sample_rate_hz`. Any level gives the same coefficients.
     """
-    envelope = np.exp(np.asarray(mel, np.float64) @ _interpolation(acoustic, sample_rate_hz))
+    envelope = np.exp(np.asarray(mel, np.float64) @ envelope_interpolation(acoustic, sample_rate_hz))
     angles = np.linspace(0.0, np.pi, GRID_POINTS)
     power = envelope**2 * np.abs(1.0 - pre_emphasis * np.exp(-1j * angles)) ** 2
     correlation = np.fft.irfft(power, axis=1)[:, : order + 1]
@@ -52,7 +52,7 @@ def prediction_coefficients(
 
 
 @lru_cache(maxsize=4)
-def _interpolation(acoustic: AcousticConfig, sample_rate_hz: int) -> NDArray[np.float64]:
+def envelope_interpolation(acoustic: AcousticConfig, sample_rate_hz: int) -> NDArray[np.float64]:
     """[n_mels, GRID_POINTS]: log magnitudes between the bands' centres; above the highest they stay level."""
     import librosa
 

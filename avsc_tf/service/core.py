@@ -14,6 +14,7 @@ from avsc_tf.runs import consent_path
 from avsc_tf.service.access import Access
 from avsc_tf.service.jobs import QUEUED, JobStore
 from avsc_tf.service.metrics import Metrics, gauge, resident_bytes
+from avsc_tf.service.models import ModelHost
 from avsc_tf.service.pipeline import Pipeline
 from avsc_tf.service.refusals import RefusedError
 from avsc_tf.service.settings import ServiceSettings
@@ -41,6 +42,7 @@ class Service:
         self.metrics = Metrics()
         self.pipeline = Pipeline(settings, bundle, self.storage, self.store, self.metrics)
         self.metrics.watch(self._gauges)
+        self.models: ModelHost | None = None  # of --models
         self.stopping = threading.Event()
         self.bound_host = "127.0.0.1"
         self.uploading: dict[str, int] = {}  # id -> bytes at most
@@ -81,6 +83,8 @@ class Service:
             checks["worker" if problem[0] == "worker" else "bundle"] = self._without_folders(problem[1])
         if not self.pipeline.converter.is_ready:
             checks["worker"] = "the networks are not loaded" if problem else "the networks are being loaded"
+        if self.models is not None:
+            checks["models"] = "ok" if self.models.ready else "the models are being loaded"
         try:
             self.check_consent()
         except RefusedError as error:
@@ -99,8 +103,13 @@ class Service:
     def _gauges(self) -> Iterator[Metric]:
         counts, pipeline = self.store.counts(), self.pipeline
         pids = {"web": "self", "decoder": pipeline.sandbox.pid, "converter": pipeline.converter.pid}
+        if self.models is not None:
+            pids["models"] = self.models.process_id
         memory = {name: resident_bytes(pid) for name, pid in pids.items()}
         restarts = {"decoder": pipeline.sandbox.restarts, "converter": pipeline.converter.restarts}
+        if self.models is not None:
+            restarts["models"] = self.models.restarts
+            yield gauge("model_calls_now", "Calls of models under way", {"": float(self.models.calls_under_way)})
         yield gauge("jobs", "Jobs kept, by state", {state: float(n) for state, n in counts.items()}, "state")
         yield gauge("queue_length", "Jobs that wait", {"": float(counts[QUEUED])})
         yield gauge("resident_bytes", "Memory of each process", memory, "process")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from avsc_tf.config.reading import apply_override, build, read_tree
 from avsc_tf.errors import ConfigError
+from avsc_tf.service.limits import ModelLimits
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "configs" / "serve.yaml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -111,6 +112,7 @@ class ServiceSettings:
     decoder: DecoderSettings = DecoderSettings()
     jobs: JobSettings = JobSettings()
     conversion: ConversionSettings = ConversionSettings()
+    models: ModelLimits = ModelLimits()
 
     def __post_init__(self) -> None:
         for section in dataclasses.fields(self):

@@ -27,10 +27,12 @@ from avsc_tf.serving.untrusted import MAX_WEIGHTS_BYTES, check_digests, check_re
 FEATURE_SECTIONS = ("time", "acoustic", "face", "alignment", "split")  # what the shared statistics depend on
 
 
-def networks_for(vocoders: Sequence[Vocoder], modalities: str = "audio_visual") -> tuple[str, ...]:
+def networks_for(
+    vocoders: Sequence[Vocoder], modalities: str = "audio_visual", *, pictures: bool = True
+) -> tuple[str, ...]:
     """The networks a conversion needs; Griffin-Lim does without the WaveNet, sound alone without the image network."""
     voice = ("wavenet",) if "wavenet" in vocoders and modalities != "visual" else ()
-    return ("conversion", *voice, *(("image",) if modalities != "audio" else ()))
+    return ("conversion", *voice, *(("image",) if pictures and modalities != "audio" else ()))
 
 
 def modalities_of(run: Path, second: Path | None = None) -> str:
@@ -67,15 +69,18 @@ def vocoders_of(modalities: str, asked: Sequence[Vocoder] | None, run: Path) -> 
     return [vocoder for vocoder in VOCODERS if vocoder in (asked or ["wavenet"])]
 
 
-def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config:
+def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS, pictures: bool = True) -> Config:
     """Settings of a complete run folder: each network's own section, with the features they share.
+
+    Args:
+        vocoders, pictures: see `load_bundle`.
 
     Raises:
         BundleError: a part is missing or not what training sealed, or two networks were trained on different features.
         ConsentError: the target's consent has ended.
     """
     modalities = _conversion_config(run).conversion.modalities
-    networks = networks_for(vocoders, modalities)
+    networks = networks_for(vocoders, modalities, pictures=pictures)
     for network in networks:
         _check_parts(run, network)
     for path in (statistics_path(run), consent_path(run)):
@@ -93,12 +98,15 @@ def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Config
     return dataclasses.replace(configs["conversion"], **{n: getattr(configs[n], n) for n in networks})
 
 
-def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Converter:
+def load_bundle(
+    run: Path, second: Path | None = None, *, vocoders: Sequence[Vocoder] = VOCODERS, pictures: bool = True
+) -> Converter:
     """Load the networks of a run, or of the paper's two baselines (section 4.4), each of one modality.
 
     Args:
         second: the other baseline's run folder.
         vocoders: those that will be asked for; without "wavenet" its network is neither needed nor loaded.
+        pictures: False: the image network is neither needed nor loaded; nothing can be painted.
 
     Raises:
         BundleError: a part is missing, damaged, or does not fit the others.
@@ -106,10 +114,10 @@ def load_bundle(run: Path, second: Path | None = None, *, vocoders: Sequence[Voc
     """
     run = Path(run)
     if second is None:
-        return _load_one(run, vocoders)
+        return _load_one(run, vocoders, pictures)
     modalities = modalities_of(run, second)
     runs = (run, second) if _conversion_config(run).conversion.modalities == "audio" else (second, run)
-    audio, visual = (_load_one(one, vocoders) for one in runs)
+    audio, visual = (_load_one(one, vocoders, pictures) for one in runs)
     if statistics_path(runs[0]).read_bytes() != statistics_path(runs[1]).read_bytes():
         raise BundleError(f"{run} and {second}: were trained on different records. Train both on one records folder.")
 
@@ -145,9 +153,9 @@ def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray
     return config, convert
 
 
-def _load_one(run: Path, vocoders: Sequence[Vocoder]) -> Converter:
-    config = check_bundle(run, vocoders=vocoders)
-    networks = networks_for(vocoders, config.conversion.modalities)
+def _load_one(run: Path, vocoders: Sequence[Vocoder], pictures: bool) -> Converter:
+    config = check_bundle(run, vocoders=vocoders, pictures=pictures)
+    networks = networks_for(vocoders, config.conversion.modalities, pictures=pictures)
     from avsc_tf.models.conversion_net import build_conversion_net
     from avsc_tf.models.image_generator import build_image_generator
 
