@@ -118,6 +118,8 @@ def _check_declared(path: Path, clip: ClipSettings) -> None:
         if seconds > clip.max_seconds + _SLACK_SECONDS:
             raise LimitError(f"{path}: lasts {seconds:.0f} s; {_longest(clip)}")
         for stream in container.streams:
+            if stream.type in ("video", "audio") and stream.codec_context is None:
+                raise MediaError(f"{path}: its {stream.type} is coded in an unknown way. Send H.264 and AAC in an MP4.")
             if stream.type == "video":
                 _check_size(path, stream, clip)
             elif stream.type == "audio":
