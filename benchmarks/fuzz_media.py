@@ -44,9 +44,11 @@ FORMATS = {  # suffix: picture and sound codec
     "mkv": ("mjpeg", "flac"),
 }
 EDGES = (0, 1, 2, 7, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-NAMES = (b"mvhd", b"tkhd", b"mdhd", b"stsz", b"stts", b"stco", b"stsc", b"avc1", b"mp4a", b"elst", b"moov", b"mdat", b"strh",
-         b"strf", b"avih", b"idx1", b"fmt ", b"data", b"RIFF", b"\x16\x54\xae\x6b", b"\x44\x89", b"\xb0", b"\xba", b"\xb5",
-         b"\0\0\1\xb3", b"\0\0\1\xba", b"\0\0\1\xe0")  # fmt: skip
+NAMES = (  # of boxes, chunks, elements and start codes
+    *(b"mvhd", b"tkhd", b"mdhd", b"stsz", b"stts", b"stco", b"stsc", b"avc1", b"mp4a", b"elst", b"moov", b"mdat"),
+    *(b"strh", b"strf", b"avih", b"idx1", b"fmt ", b"data", b"RIFF"),
+    *(b"\x16\x54\xae\x6b", b"\x44\x89", b"\xb0", b"\xba", b"\xb5", b"\0\0\1\xb3", b"\0\0\1\xba", b"\0\0\1\xe0"),
+)
 WALL_SECONDS = 20.0
 
 
