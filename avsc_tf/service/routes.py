@@ -25,6 +25,13 @@ _MEDIA: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": {"video/mp4": _BINARY, "*/*": _BINARY}},
     206: {"description": "A part of it, as the header Range asks", "content": {"video/mp4": _BINARY, "*/*": _BINARY}},
 }
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events named state, each with a job",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "The event of Last-Event-ID was the last"},
+}
 _FORM = {
     "type": "object",
     "required": ["file"],
@@ -95,11 +102,7 @@ def conversion(request: Request, job_id: JobId) -> Conversion:
     return shown(_service(request), _own(request, job_id))
 
 
-@router.get("/{job_id}/events", response_class=StreamingResponse, responses={
-    200: {"description": "Server-sent events named state, each with a job", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-    204: {"description": "The event of Last-Event-ID was the last"},
-    **_ANY, **told(503),
-})  # fmt: skip
+@router.get("/{job_id}/events", response_class=StreamingResponse, responses={**_STREAM, **_ANY, **told(503)})
 def follow(
     request: Request, job_id: JobId, last_event_id: Annotated[str | None, Header(max_length=100)] = None
 ) -> Response:

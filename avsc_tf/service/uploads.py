@@ -6,10 +6,10 @@ import asyncio
 import hashlib
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -166,7 +166,7 @@ class _Form:
         self._is_file = self.has_ended = self._has_file = False
         self._parts = 0
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> Any:
         names = (
             "part_begin",
             "part_data",
