@@ -24,9 +24,8 @@ from avsc_tf.service.tensorflow_rest import rest_router
 LIMITS = ModelLimits(body_bytes=4 << 20, elements=200_000, call_seconds=20.0, queue=32)
 
 
-def _saved_models() -> Any:
-    path = Path(__file__).with_name("saved_models.py")
-    spec = importlib.util.spec_from_file_location("saved_models", path)
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -35,7 +34,7 @@ def _saved_models() -> Any:
 @pytest.fixture(scope="session")
 def saved_models() -> Any:
     """The module that writes them."""
-    return _saved_models()
+    return _module(Path(__file__).with_name("saved_models.py"))
 
 
 @pytest.fixture(scope="session")
@@ -108,3 +107,10 @@ def rest(host: ModelHost) -> Iterator[Client]:
     app.include_router(rest_router(host))
     with serving(app) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of tiny networks, as the tests of bundles make it."""
+    made = _module(Path(__file__).resolve().parents[2] / "serving" / "conftest.py")
+    return made.write_bundle(made.tiny_config(), tmp_path_factory.mktemp("bundle") / "run")
