@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,17 @@ LIMITS = ModelLimits(body_bytes=4 << 20, elements=200_000, call_seconds=20.0, qu
 
 
 def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def load_module() -> Callable[[Path], Any]:
+    """A file of tests as a module."""
+    return _module
 
 
 @pytest.fixture(scope="session")
