@@ -65,9 +65,8 @@ def open_container(path: Path) -> Iterator[Any]:
     if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
         check_program_stream(path)
     try:
-        with av.open(
-            f"file:{path}", metadata_errors="replace", options=dict(_options)
-        ) as container:  # a name may hold a colon
+        # "file:" because a name may hold a colon. Not `options`: PyAV then frees beyond the streams known at first.
+        with av.open(f"file:{path}", metadata_errors="replace", container_options=dict(_options)) as container:
             yield container
     except (av.error.FFmpegError, EOFError) as error:
         why = getattr(error, "strerror", None) or error

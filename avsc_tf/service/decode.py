@@ -47,7 +47,7 @@ class LimitError(MediaError):
 
 @dataclass(frozen=True)
 class CleanClip:
-    """What was written; `seconds` of the longer of picture and sound."""
+    """What was written; `seconds` of the picture, or of a sound alone."""
 
     seconds: float
     has_picture: bool
@@ -76,6 +76,22 @@ def clean_copy(
     restrict_containers({"format_whitelist": ",".join(FORMATS), "max_streams": str(clip.max_streams + 1)})
     named = folder / f"upload{_suffix_of(upload)}"
     named.symlink_to(upload)
+    try:
+        return _clean_copy(named, folder / CLEAN_NAME, fps, sample_rate_hz, clip, sound, picture, progress)
+    finally:
+        named.unlink()
+
+
+def _clean_copy(
+    named: Path,
+    out: Path,
+    fps: int,
+    sample_rate_hz: int,
+    clip: ClipSettings,
+    sound: bool,
+    picture: bool,
+    progress: Callable[[float], object],
+) -> CleanClip:
     _check_declared(named, clip)
     _check_packets(named, clip)
     heard, seen = sound and has_sound(named), picture and has_picture(named)
@@ -87,14 +103,10 @@ def clean_copy(
         raise LimitError(f"{named}: the sound lasts {len(waveform) / sample_rate_hz:.0f} s; {_longest(clip)}")
     frames = _counted(named, fps, clip, progress) if seen else None
     try:
-        n_frames = _write(folder / CLEAN_NAME, frames, waveform, fps, sample_rate_hz)
+        n_frames = _write(out, frames, waveform, fps, sample_rate_hz)
     except (av.error.FFmpegError, OSError) as error:
-        raise LimitError(
-            f"{named}: its decoded clip is larger than is allowed. Send a shorter or smaller one."
-        ) from error
-    finally:
-        named.unlink()
-    seconds = max(n_frames / fps, 0 if waveform is None else len(waveform) / sample_rate_hz)
+        raise LimitError(f"{named}: its decoded clip is larger than is allowed. Send a shorter clip.") from error
+    seconds = n_frames / fps if seen or waveform is None else len(waveform) / sample_rate_hz
     return CleanClip(seconds, seen, heard)
 
 
@@ -118,6 +130,8 @@ def _check_declared(path: Path, clip: ClipSettings) -> None:
         if seconds > clip.max_seconds + _SLACK_SECONDS:
             raise LimitError(f"{path}: lasts {seconds:.0f} s; {_longest(clip)}")
         for stream in container.streams:
+            if stream.type in ("video", "audio") and stream.codec_context is None:
+                raise MediaError(f"{path}: its {stream.type} is coded in an unknown way. Send H.264 and AAC in an MP4.")
             if stream.type == "video":
                 _check_size(path, stream, clip)
             elif stream.type == "audio":

@@ -106,14 +106,13 @@ class Sandbox:
         has_said = False
         while time.monotonic() < deadline:
             answer = process.hear(_POLL_SECONDS)
-            if answer is None:
-                if cancelled is not None and cancelled.is_set() and not has_said:
-                    process.say({"cancel": True})
-                    has_said = True
-            elif "share" in answer:
+            if answer is not None and "share" in answer:
                 progress(float(answer["share"]))
-            else:
+            elif answer is not None:
                 return answer
+            if cancelled is not None and cancelled.is_set() and not has_said:
+                process.say({"cancel": True})
+                has_said = True
         raise ProcessEndedError("the decoder does not answer")
 
     def _outcome(self, answer: dict[str, Any], upload: Path, folder: Path) -> CleanClip:

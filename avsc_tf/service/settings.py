@@ -112,7 +112,7 @@ class ServiceSettings:
     decoder: DecoderSettings = DecoderSettings()
     jobs: JobSettings = JobSettings()
     conversion: ConversionSettings = ConversionSettings()
-    models: ModelLimits = ModelLimits()  # noqa: RUF009 - it is frozen
+    models: ModelLimits = ModelLimits()  # noqa: RUF009 (frozen, too)
 
     def __post_init__(self) -> None:
         for section in dataclasses.fields(self):

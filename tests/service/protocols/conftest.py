@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,24 +23,10 @@ from avsc_tf.service.tensorflow_rest import rest_router
 LIMITS = ModelLimits(body_bytes=4 << 20, elements=200_000, call_seconds=20.0, queue=32)
 
 
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def load_module() -> Callable[[Path], Any]:
-    """A file of tests as a module."""
-    return _module
-
-
-@pytest.fixture(scope="session")
-def saved_models() -> Any:
+def saved_models(load_module: Callable[[Path], Any]) -> Any:
     """The module that writes them."""
-    return _module(Path(__file__).with_name("saved_models.py"))
+    return load_module(Path(__file__).with_name("saved_models.py"))
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +99,3 @@ def rest(host: ModelHost) -> Iterator[Client]:
     app.include_router(rest_router(host))
     with serving(app) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of tiny networks, as the tests of bundles make it."""
-    made = _module(Path(__file__).resolve().parents[2] / "serving" / "conftest.py")
-    return made.write_bundle(made.tiny_config(), tmp_path_factory.mktemp("bundle") / "run")

@@ -132,3 +132,36 @@ def test_equal_answers_and_a_clean_end(root: Path, tiny_bundle: Path, model_fold
     assert not [p for p in processes if Path(f"/proc/{p}").exists()]
     assert {200, 400, 404, 422} <= {status for status, _ in expected}
     assert json.loads(expected[4][1]) == {"predictions": [[42.0, 0.900000036]]}
+
+
+def wait_for_end(tool: Tool, job: str, seconds: float) -> dict:
+    deadline = time.monotonic() + seconds
+    state: dict = {}
+    while time.monotonic() < deadline and state.get("state") not in ("done", "failed", "cancelled"):
+        with contextlib.suppress(OSError, ValueError):  # while the replica starts again there is no answer
+            status, body = tool.request("GET", f"/v1/conversions/{job}", b"")
+            state = json.loads(body) if status == 200 else state
+        time.sleep(0.1)
+    return state
+
+
+def test_a_killed_replica_goes_on_with_the_queue(
+    root: Path, tiny_bundle: Path, model_folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    settings = ("--set", "conversion.offered=[griffin-lim]", "--set", "conversion.vocoder=griffin-lim")
+    with served(root, tiny_bundle, tmp_path / "ray", model_folder, "--ray", *settings) as tool:
+        jobs = []
+        for _ in range(2):
+            status, body = tool.request("POST", "/v1/conversions", clip.read_bytes(), **{"content-type": "video/mp4"})
+            assert status == 202, body
+            jobs.append(json.loads(body)["id"])
+        (replica,) = [
+            p for p in descendants(tool.process.pid) if b"ServeReplica" in Path(f"/proc/{p}/cmdline").read_bytes()
+        ]
+        os.kill(replica, signal.SIGKILL)
+        for job in jobs:
+            assert wait_for_end(tool, job, 50)["state"] == "done"
+            status, video = tool.request("GET", f"/v1/conversions/{job}/result", b"")
+            assert (status, video[4:8]) == (200, b"ftyp")
+        status, body = tool.request("POST", "/v1/models/linear:predict", b'{"instances": [[1, 2, 3]]}')
+        assert (status, json.loads(body)) == (200, {"predictions": [[42.0, 0.900000036]]})
