@@ -49,12 +49,12 @@ def _one_pass(waveform: Floats, log_mel: Floats, acoustic: AcousticConfig, timeb
         "win_length": round(acoustic.window_ms * timebase.sample_rate_hz / 1000),
     }
     spectrum = librosa.stft(waveform, pad_mode="constant", **frames)  # [bins, frames + 1]
-    spectrum *= np.exp(gain @ _band_to_bins(acoustic, timebase.sample_rate_hz)).T
+    spectrum *= np.exp(gain @ band_to_bins(acoustic, timebase.sample_rate_hz)).T
     return librosa.istft(spectrum, length=len(waveform), **frames).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
-def _band_to_bins(acoustic: AcousticConfig, sample_rate_hz: int) -> NDArray[np.float64]:
+def band_to_bins(acoustic: AcousticConfig, sample_rate_hz: int) -> NDArray[np.float64]:
     """[n_mels, bins]: between the bands' centres by interpolation; beyond the outer ones level."""
     centres_hz = librosa.mel_frequencies(acoustic.n_mels + 2, fmin=acoustic.fmin_hz, fmax=acoustic.fmax_hz)[1:-1]
     bins_hz = np.linspace(0.0, sample_rate_hz / 2, acoustic.fft_length // 2 + 1)

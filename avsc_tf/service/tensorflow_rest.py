@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 
 from avsc_tf.service.codes import HTTP_STATUS, CallError, Code, invalid
 from avsc_tf.service.models import ModelHost
+from avsc_tf.service.refusals import Error
 
 VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){VERSION}:(?P<method>classify|regress|predict)", re.A)
@@ -26,10 +27,7 @@ CHUNK_BYTES = 1 << 16
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 PATHS = ("", "/versions/{version}", "/labels/{label}")
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": description,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ModelError"}}},
-    }
+    status: {"model": Error, "description": description}
     for status, description in {
         400: "The request does not fit the model, or is no JSON",
         404: "No such model or version",
@@ -40,7 +38,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         504: "The call took too long",
     }.items()
 }
-ERROR_SCHEMA = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 
 
 def rest_router(host: ModelHost) -> APIRouter:

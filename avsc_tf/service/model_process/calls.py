@@ -79,6 +79,7 @@ class Calls:
         if not outputs:
             raise invalid("Cannot convert empty tensor map to JSON")
         del document, body
+        inputs = {key: model.completed(key, signature, array) for key, array in inputs.items()}
         found = model.run(signature, inputs, outputs, deadline - time.monotonic())
         types = {key: type_name(signature.outputs[key]) for key in outputs}
         return (row_answer if in_rows else column_answer)(found, types)

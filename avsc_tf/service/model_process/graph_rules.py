@@ -18,7 +18,7 @@ VARIABLES = """VarHandleOp ReadVariableOp AssignVariableOp AssignAddVariableOp A
     VariableShape VariableV2 Variable ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterUpdate
     ResourceScatterNdUpdate ResourceScatterNdAdd ResourceStridedSliceAssign DisableCopyOnRead"""
 CONTROL = """StatefulPartitionedCall While If Case Assert CheckNumerics CheckNumericsV2 GuaranteeConst Empty DeepCopy
-    StatelessRandomGetAlg"""
+    StatelessRandomGetAlg Timestamp"""
 RANDOM = """RandomStandardNormal RandomUniform RandomUniformInt TruncatedNormal RandomShuffle Multinomial RandomGamma
     RandomPoisson RandomPoissonV2 ParameterizedTruncatedNormal StatefulStandardNormalV2 StatefulUniform
     StatefulUniformInt StatefulUniformFullInt StatefulTruncatedNormal RngReadAndSkip RngSkip"""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.service.codes import CallError, invalid
-from avsc_tf.service.model_process.json_reading import is_base64, read_tensor
+from avsc_tf.service.model_process.json_reading import CHUNK, is_base64, read_alike, read_tensor
 from avsc_tf.service.model_process.json_writing import shown
 
 
@@ -101,18 +101,28 @@ def _stacked(elements: list[Any], dtype: str, template: str) -> np.ndarray:
 
 def _one_by_one(elements: list[Any], dtype: str, template: str) -> np.ndarray:
     """The same, slowly: tells the first element that does not fit."""
-    arrays: list[np.ndarray] = []
-    for number, element in enumerate(elements):
+    first: np.ndarray | None = None
+
+    def read(number: int, element: Any) -> np.ndarray:
         try:
             array = read_tensor(element, dtype)
-            if arrays and array.size != arrays[0].size:
-                raise invalid(f"Expecting tensor size: {arrays[0].size} but got: {array.size}")
-            if arrays and array.shape != arrays[0].shape:
-                raise invalid(f"Expecting shape {_shape(arrays[0])} but got: {_shape(array)}")
+            if first is not None and array.size != first.size:
+                raise invalid(f"Expecting tensor size: {first.size} but got: {array.size}")
+            if first is not None and array.shape != first.shape:
+                raise invalid(f"Expecting shape {_shape(first)} but got: {_shape(array)}")
         except CallError as error:
             raise CallError(error.code, template.format(number, f"{error.code.name}: {error.message}")) from error
-        arrays.append(array)
-    return np.stack(arrays)
+        return array
+
+    first = read(0, elements[0])
+    parts = []
+    for start in range(0, len(elements), CHUNK):
+        chunk = elements[start : start + CHUNK]
+        part = read_alike(chunk, dtype)
+        if part is None or part.shape[1:] != first.shape:
+            part = np.stack([read(start + k, element) for k, element in enumerate(chunk)])
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _shape(array: np.ndarray) -> str:

@@ -101,6 +101,13 @@ class LoadedModel:
             raise invalid(f"Input {name} has shape [{given}], but the signature asks for [{wanted}].")
         return array
 
+    def completed(self, name: str, signature: Any, array: np.ndarray) -> np.ndarray:
+        """JSON has no lengths behind an empty list: `[[]]` for [?,?,80] means [1,0,80]."""
+        expected = tf.TensorShape(signature.inputs[name].tensor_shape)
+        if array.size or expected.rank is None or not 0 < array.ndim < expected.rank or array.shape[-1] != 0:
+            return array
+        return array.reshape((*array.shape, *(size or 0 for size in expected.as_list()[array.ndim :])))
+
     def _check_elements(self, arrays: Sequence[np.ndarray], what: str) -> None:
         count = sum(math.prod(array.shape) for array in arrays)
         if count > self._limits.elements:

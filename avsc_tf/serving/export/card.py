@@ -10,6 +10,7 @@ from avsc_tf.conversion.converter import Converter
 from avsc_tf.features.statistics import FEATURES
 from avsc_tf.runs import history_path
 from avsc_tf.schema import Feature
+from avsc_tf.serving.export.matching import can_match
 from avsc_tf.serving.export.models import MEANINGS, NETWORKS_OF, ServedModel
 from avsc_tf.serving.export.signatures import FREE_AXES, ServedFunction, sizes_of
 
@@ -72,6 +73,10 @@ def _limits(model: ServedModel, converter: Converter) -> str:
     lines = [_LIMITS]
     if net.cut_at_pauses_seconds:
         lines.append("- An utterance is spoken in one piece; `wavenet.cut_at_pauses_seconds` is for the tools alone.")
+    if net.mel_matching_passes and not can_match(converter.config):
+        lines.append(
+            "- Speech is as sampled: mel matching needs a third, a half or all of the recordings' sample rate."
+        )
     return "\n".join(lines)
 
 

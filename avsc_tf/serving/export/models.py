@@ -60,7 +60,7 @@ def served_models(
         wavenet = ServedWaveNet(
             converter.sampler.model, config, standardising, max_samples=max_samples, jit_compile=jit_compile
         )
-        variables = variables_of(wavenet.model, wavenet.pitch, standardising)
+        variables = variables_of(wavenet.model, wavenet.pitch, wavenet.matching, standardising)
         models.append(ServedModel("wavenet", wavenet.functions(), variables))
     else:
         left_out["wavenet"] = "the run holds no WaveNet" if converter.has_voice else "the run converts the face alone"

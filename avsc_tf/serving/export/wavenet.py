@@ -14,6 +14,7 @@ from avsc_tf.conversion.sampler_tensorflow import form_of, weights_of
 from avsc_tf.features.companding import class_values, expand
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.schema import Feature
+from avsc_tf.serving.export.matching import MelMatching, can_match
 from avsc_tf.serving.export.scoring import Scorer
 from avsc_tf.serving.export.side_information import PitchReader, PredictionFilter
 from avsc_tf.serving.export.signatures import LENGTHS, ServedFunction, Signature, Tensors, features, sizes_of
@@ -39,6 +40,7 @@ class Heard(NamedTuple):
     """What the network reads from the features of one utterance before its first sample."""
 
     inputs: dict[str, Tensor]  # of the Keras model, batch of one: mel, and facial and pitch where it takes them
+    log_mel: Tensor  # [frames, n_mels], natural log
     lag: Tensor  # int32 [samples], or [0]
     coefficients: Tensor  # [frames, order]
     temperature: Tensor  # [frames]
@@ -66,6 +68,7 @@ class ServedWaveNet:
         self.sizes = sizes_of(config)
         self.pitch = PitchReader(PitchEstimator.load(PACKAGED_PITCH)) if self.net.pitch_input != "none" else None
         self.filter = PredictionFilter(config) if self.net.prediction_order else None
+        self.matching = MelMatching(config) if self.net.mel_matching_passes and can_match(config) else None
         self.scorer = Scorer(model, config)
         if self.net.condition_rnn_units:
             for layer in (
@@ -138,6 +141,7 @@ class ServedWaveNet:
                 uniform = tf.random.stateless_uniform([n], key, alg="philox")
             return {
                 "condition": self.condition(heard.inputs),
+                "log_mel": heard.log_mel,
                 "lag": heard.lag,
                 "coefficients": heard.coefficients,
                 "temperature": heard.temperature,
@@ -147,6 +151,7 @@ class ServedWaveNet:
         per = self.rates["mel"]
         shapes = {
             "condition": (tf.TensorSpec((None, net.n_layers, 2 * net.residual_channels), tf.float32), per),
+            "log_mel": (tf.TensorSpec((None, self.sizes["n_mels"]), tf.float32), per),
             "lag": (tf.TensorSpec((None,), tf.int32), self.samples_per_video if net.pitch_input == "lag" else 0),
             "coefficients": (tf.TensorSpec((None, net.prediction_order), tf.float32), per),
             "temperature": (tf.TensorSpec((None,), tf.float32), per),
@@ -159,8 +164,17 @@ class ServedWaveNet:
         values = tf.constant(expand(class_values(net.n_classes), net.n_classes))
         there = tf.range(n_samples) < self.samples_per_video * lengths[:, None]
         linear = tf.where(there, tf.gather(values, classes), 0.0)
-        waveform = de_emphasised(linear, net.pre_emphasis, block=hop)
-        return {"waveform": tf.where(there, waveform, 0.0)}
+        waveform = tf.where(there, de_emphasised(linear, net.pre_emphasis, block=hop), 0.0)
+        if self.matching is None:
+            return {"waveform": waveform}
+        matching, spoken = self.matching, {"waveform": waveform, "log_mel": told["log_mel"]}
+
+        def match(utterance: Tensors, n_frames: Tensor) -> Tensors:
+            return {"waveform": matching(utterance["waveform"], utterance["log_mel"])}
+
+        rates = {**self.rates, "log_mel": per}
+        of_one = {"waveform": (tf.TensorSpec((None,), tf.float32), self.samples_per_video)}
+        return each(match, spoken, lengths, rates, n_video, of_one)
 
     def _spoken(self, inputs: Inputs, temperature: Tensor, uniform: Tensor, n_samples: Tensor) -> Tensor:
         weights = weights_of(self.model, tf.convert_to_tensor)
@@ -220,7 +234,7 @@ class ServedWaveNet:
             if net.pitch_input == "lag":
                 lag = pitch.lag(hop_samples=model.hop_samples, sample_rate_hz=net.sample_rate_hz)
         coefficients = tf.zeros([n_frames, 0]) if self.filter is None else self.filter(log_mel)
-        return Heard(inputs, lag, coefficients, temperature)
+        return Heard(inputs, log_mel, lag, coefficients, temperature)
 
     def condition(self, inputs: Tensors) -> Tensor:
         """[frames, n_layers, 2 * residual]"""

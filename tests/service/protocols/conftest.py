@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import threading
@@ -24,18 +23,10 @@ from avsc_tf.service.tensorflow_rest import rest_router
 LIMITS = ModelLimits(body_bytes=4 << 20, elements=200_000, call_seconds=20.0, queue=32)
 
 
-def _saved_models() -> Any:
-    path = Path(__file__).with_name("saved_models.py")
-    spec = importlib.util.spec_from_file_location("saved_models", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def saved_models() -> Any:
+def saved_models(load_module: Callable[[Path], Any]) -> Any:
     """The module that writes them."""
-    return _saved_models()
+    return load_module(Path(__file__).with_name("saved_models.py"))
 
 
 @pytest.fixture(scope="session")

@@ -225,6 +225,7 @@ class TestLoading:
         with pytest.raises(BundleError, match="TensorFlow cannot load it"):
             LoadedModel("m", 1, folder, ModelLimits())
 
+    @pytest.mark.slow
     def test_a_bad_model_beside_good_ones(self, model_folder: Path, tmp_path: Path) -> None:
         shutil.copytree(model_folder / "linear" / "1", tmp_path / "good" / "1")
         touch(tmp_path, "bad/1")

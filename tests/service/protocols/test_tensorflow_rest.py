@@ -44,6 +44,8 @@ ANSWERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scalar output": ("linear", '{"signature_name": "scalar", "inputs": [1, 2]}', {"outputs": 1.5}),
     "scalar input": ("types", '{"signature_name": "int32", "inputs": 7}', {"outputs": 7}),
     "no rows of columns": ("types", '{"signature_name": "float32", "inputs": []}', {"outputs": []}),
+    "lengths behind an empty list": ("linear", '{"inputs": []}', {"outputs": []}),
+    "rows of nothing": ("odd", '{"signature_name": "halves", "instances": [[], []]}', {"predictions": [[], []]}),
     "extra name in columns": ("linear", '{"inputs": {"x": [[1, 0, 0]], "other": 3}}', {"outputs": [[3.0, 1.5]]}),
     "label": ("linear/labels/stable", '{"inputs": [[1, 0, 0]]}', {"outputs": [[1.0, 0.5]]}),
     # types
@@ -434,6 +436,33 @@ class TestEncodings:
 
     def test_a_large_body_is_refused(self, rest) -> None:
         assert rest.request("POST", self.PATH, b" " * (5 << 20))[0] == 413
+
+
+MANY = 1_000_000
+LATE_MISTAKES = {
+    "a value among values": ("inputs", "1," * MANY + '"a"', "Type: String is not of expected type"),
+    "a value among rows": ("instances", "1," * MANY + '"a"', f"Failed to process element: {MANY} of"),
+    "a list among lists": ("inputs", "[1]," * (MANY // 2) + "[1,2]", "Encountered list at unexpected size: 2"),
+    "a row among rows": ("instances", "[1]," * (MANY // 2) + "[1,2]", "Expecting tensor size: 1 but got: 2"),
+    "a deep row": ("instances", "[1]," * (MANY // 2) + "[" * 40 + "]" * 40, "unexpected level: 32"),
+}
+
+
+@pytest.mark.parametrize("case", LATE_MISTAKES)
+def test_a_mistake_at_the_end_is_found_in_time(rest, case: str) -> None:
+    """Within the 20 s of a call, also on a busy computer: each value is looked at a few times, not each by itself."""
+    key, values, message = LATE_MISTAKES[case]
+    body = f'{{"signature_name": "int32", "{key}": [{values}]}}'.encode()
+    status, answer = rest.request("POST", "/v1/models/types:predict", body)
+    assert (status, message in json.loads(answer)["error"]) == (400, True), answer
+
+
+def test_long_lists_of_mixed_strings(rest) -> None:
+    """More than one chunk, plain and base64 by turns, come back in order."""
+    texts = [f"{n}" if n % 7 else {"b64": base64.b64encode(b"%d" % n).decode()} for n in range(9000)]
+    body = {"signature_name": "string", "inputs": [texts[:4500], texts[4500:]]}
+    expected = [[f"{n}" for n in range(4500)], [f"{n}" for n in range(4500, 9000)]]
+    assert rest.json("POST", "/v1/models/types:predict", body) == (200, {"outputs": expected})
 
 
 def test_a_mel_spectrogram_comes_back_exactly(rest, rng) -> None:

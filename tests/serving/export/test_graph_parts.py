@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soxr
 import tensorflow as tf
 
 from avsc_tf.config import load_config
+from avsc_tf.conversion.mel_matching import match_mel
 from avsc_tf.features import pitch
 from avsc_tf.features.companding import de_emphasise
 from avsc_tf.features.crop import smooth_track
 from avsc_tf.features.linear_prediction import coefficients_of
 from avsc_tf.features.steadying import steadied
+from avsc_tf.serving.export.matching import MelMatching, can_match, resampler
 from avsc_tf.serving.export.side_information import PitchReader, PredictionFilter
 from avsc_tf.serving.export.steadying import smooth_tracks
 from avsc_tf.serving.export.steadying import steadied as steadied_in_graph
@@ -78,6 +81,36 @@ def test_prediction_filter(root, log_mel, order: int) -> None:
     assert found.shape == wanted.shape == (29 * 8, order)
     # Float64; the matrices' condition is bounded by WHITE_NOISE to about 1e4 times the spectrum's range.
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate_hz", "passes"), [(16000, 1), (16000, 20), (24000, 2), (48000, 2)])
+def test_mel_matching(root, log_mel, rng, rate_hz: int, passes: int) -> None:
+    """Noise, brought to the buzz."""
+    overrides = [f"wavenet.sample_rate_hz={rate_hz}", f"wavenet.mel_matching_passes={passes}"]
+    config = load_config(root / "configs" / "demo.yaml", overrides)
+    assert can_match(config)
+    noise = rng.normal(0, 0.05, len(log_mel) * rate_hz // 200).astype(np.float32)
+    wanted = match_mel(noise, log_mel, config, passes=passes)
+    found = MelMatching(config)(tf.constant(noise), tf.constant(log_mel)).numpy()
+    assert np.abs(wanted - noise).max() > 0.05
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6)  # float32 spectra; found 2e-7 apart
+
+
+def test_other_rates_are_not_matched(root) -> None:
+    """Six times, and no whole multiple."""
+    for rate_hz in (8000, 32000):
+        assert not can_match(load_config(root / "configs" / "demo.yaml", [f"wavenet.sample_rate_hz={rate_hz}"]))
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_the_resampler_is_soxrs(rng, ratio: int) -> None:
+    up, down = resampler(ratio)
+    low, high = rng.normal(0, 0.1, 700).astype(np.float32), rng.normal(0, 0.1, 700 * ratio).astype(np.float32)
+    found_up = tf.reshape(tf.nn.conv1d(low[None, :, None], up.astype(np.float32), 1, "SAME"), [-1])
+    found_down = tf.nn.conv1d(high.reshape(1, -1, ratio), down.astype(np.float32), 1, "SAME")[0, :, 0]
+    # soxr computes in float32 itself, 20 bits of which its HQ promises: 1e-6 of full scale.
+    np.testing.assert_allclose(found_up, soxr.resample(low, 1, ratio, quality="HQ"), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_down, soxr.resample(high, ratio, 1, quality="HQ"), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.85, 0.97])
