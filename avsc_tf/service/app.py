@@ -143,7 +143,7 @@ def session(request: Request) -> Session:
     )
 
 
-@_router.post("/login", tags=["page"], status_code=204, responses=told(401, 403, 422))
+@_router.post("/login", tags=["page"], status_code=204, responses=told(400, 401, 403, 413, 422))
 def login(request: Request, body: Login) -> Response:
     """A cookie in place of a token, for the page: HttpOnly, SameSite=Strict."""
     service: Service = request.app.state.service

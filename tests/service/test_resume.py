@@ -24,9 +24,8 @@ def test_a_killed_server_goes_on(serve_tiny: Callable[..., Any], paint: Any, cli
     first = client.wait(ids[0])
     assert first["state"] == "done"
     for stage in ("converting", "checking"):
-        job = next(
-            job for job in reversed(client.get("/v1/conversions").json()["conversions"]) if job["state"] != "done"
-        )
+        jobs = reversed(client.get("/v1/conversions").json()["conversions"])
+        job = next(job for job in jobs if job["state"] != "done")
         client.wait(job["id"], stage, "converting", "done")
         server.end(signal.SIGKILL)
         (server.data / "uploads" / "orphan.part").write_bytes(b"half an upload")
@@ -59,7 +58,7 @@ def processes_of(data: Path) -> list[int]:
 def test_a_stop_is_orderly(serve_tiny: Callable[..., Any], paint: Any, tmp_path: Path, number: int, code: int) -> None:
     """The job under way goes back into the queue, open streams end, the exit code says which signal it was."""
     server = serve_tiny()
-    job = server.client.post_clip(paint(tmp_path / "x.mp4", seconds=6).read_bytes()).json()
+    job = server.client.post_clip(paint(tmp_path / "x.mp4", seconds=3).read_bytes()).json()
     server.client.wait(job["id"], "converting")
     import http.client
 
@@ -77,7 +76,8 @@ def test_a_stop_is_orderly(serve_tiny: Callable[..., Any], paint: Any, tmp_path:
     server.start()
     state = server.client.get(job["links"]["self"]).json()
     assert state["state"] in ("queued", "checking", "converting", "done")
-    assert server.client.wait(job["id"])["state"] == "done"
+    if number == signal.SIGTERM:  # once is enough
+        assert server.client.wait(job["id"])["state"] == "done"
 
 
 def test_a_second_server_on_the_same_folder(serve_tiny: Callable[..., Any]) -> None:

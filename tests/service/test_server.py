@@ -157,26 +157,6 @@ def test_cancel_and_remove(client: Any, served: Any, clip: Path, paint: Any, tmp
     assert not list(served[1].storage.folder.rglob(f"*{third['id']}*"))
 
 
-@pytest.mark.slow  # three starts of the networks
-@pytest.mark.alone
-def test_a_killed_worker_is_started_again(client: Any, served: Any, paint: Any, tmp_path: Path) -> None:
-    """Its job is done all the same; one that ends the worker twice has failed."""
-    import os
-    import signal
-
-    service = served[1]
-    data = paint(tmp_path / "long.mp4", seconds=4).read_bytes()
-    for kills, expected in ((1, "done"), (2, "failed")):
-        job_id = client.post_clip(data).json()["id"]
-        for _ in range(kills):
-            client.wait(job_id, "converting", "done")
-            os.kill(service.pipeline.converter.pid, signal.SIGKILL)
-            client.wait(job_id, "queued", "failed", "checking")
-        job = client.wait(job_id)
-        assert job["state"] == expected
-    assert job["error_kind"] == "crash" and "2 times" in job["error"]
-
-
 def test_refused_uploads(idle: Any, clip: Path) -> None:
     client, service = idle("upload.max_bytes=300000")
     data = clip.read_bytes()
@@ -349,3 +329,23 @@ def test_many_uploads_at_once_are_told_apart(idle: Any, clip: Path) -> None:
     assert [answer.status for answer in found] == [202] * 20 and len(service.store.ids()) == 20
     sizes = sorted(path.stat().st_size - clip.stat().st_size for path in service.storage.uploads.iterdir())
     assert sizes == list(range(20))
+
+
+@pytest.mark.slow  # three starts of the networks
+@pytest.mark.alone
+def test_a_killed_worker_is_started_again(client: Any, served: Any, paint: Any, tmp_path: Path) -> None:
+    """Its job is done all the same; one that ends the worker twice has failed."""
+    import os
+    import signal
+
+    service = served[1]
+    data = paint(tmp_path / "long.mp4", seconds=4).read_bytes()
+    for kills, expected in ((1, "done"), (2, "failed")):
+        job_id = client.post_clip(data).json()["id"]
+        for _ in range(kills):
+            client.wait(job_id, "converting", "done")
+            os.kill(service.pipeline.converter.pid, signal.SIGKILL)
+            client.wait(job_id, "queued", "failed", "checking")
+        job = client.wait(job_id)
+        assert job["state"] == expected
+    assert job["error_kind"] == "crash" and "2 times" in job["error"]
