@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from avsc_tf.service.settings import LOOPBACK, ServiceSettings
 from avsc_tf.web.listening_socket import listen
 
 APPLICATION = "avsc_tf"
+HEALTH_SECONDS = 2.0  # how often Ray looks whether the replica lives
 THIS_COMPUTER = "127.0.0.1"
 ENVIRONMENT = {  # of Ray and all its processes, before it is imported
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -98,11 +100,13 @@ def running(served: Served) -> Iterator[str]:
     """The application on a Ray of this computer within the block; its address. Raises as `serve_on_ray`."""
     port = _checked(served)
     ray, serve = _ray()
+    notes = tempfile.TemporaryDirectory(prefix="avsc_tf_ray_", ignore_cleanup_errors=True)  # Ray's own, and its logs
     ray.init(
         address="local",
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
+        _temp_dir=notes.name,
     )
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
@@ -113,6 +117,7 @@ def running(served: Served) -> Iterator[str]:
             num_replicas=1,
             max_ongoing_requests=served.settings.connections.max_connections,
             graceful_shutdown_timeout_s=served.settings.connections.shutdown_seconds + 20.0,
+            health_check_period_s=HEALTH_SECONDS,
             ray_actor_options={"num_cpus": 0},
         )
         try:
@@ -126,6 +131,7 @@ def running(served: Served) -> Iterator[str]:
         with contextlib.suppress(Exception):  # Ray may be gone already
             serve.shutdown()
         ray.shutdown()
+        notes.cleanup()
 
 
 def _checked(served: Served) -> int:
