@@ -103,22 +103,23 @@ def fuzz(n_files: int, seed: int, *, first: int = 0, show: bool = False) -> dict
     outcomes: collections.Counter[str] = collections.Counter()
     damage: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    bench = Bench(folder)
-    done = 0
+    bench, done = Bench(folder), 0
     try:
-        for number in tqdm(range(first, first + n_files), desc="fuzz", disable=not show):
-            _, kind, data = mutated(seeds, seed, number)
-            outcome = bench.decode(data)
-            outcomes[outcome] += 1
-            damage[kind][outcome] += 1
-            done += 1
-            if (done >= min(_WARM_UP, n_files // 4) and done % _SAMPLE_EVERY == 0) or done == n_files:
-                bench.look()
-    except KeyboardInterrupt:
-        print(f"stopped after {done} files; --first {first + done} goes on", file=sys.stderr)
-    try:
+        try:
+            for number in tqdm(range(first, first + n_files), desc="fuzz", disable=not show):
+                _, kind, data = mutated(seeds, seed, number)
+                outcome = bench.decode(data)
+                outcomes[outcome] += 1
+                damage[kind][outcome] += 1
+                done += 1
+                if (done >= min(_WARM_UP, n_files // 4) and done % _SAMPLE_EVERY == 0) or done == n_files:
+                    bench.look()
+        except KeyboardInterrupt:
+            print(f"stopped after {done} files; --first {first + done} goes on", file=sys.stderr)
+            shutil.rmtree(folder / "work", ignore_errors=True)
         held = list(bench.held)
         by_bomb = {} if done < n_files else _drop_bombs(bench, seeds)
+        bench.sandbox.start()
         bench.look()
         left, restarts = bench.left_behind(), bench.sandbox.restarts
     finally:

@@ -18,7 +18,7 @@ from pathlib import Path
 from avsc_tf.service.conversion import ConversionProcess, NotConvertedError, NotLoadedError, TooSlowError
 from avsc_tf.service.decode import CleanClip
 from avsc_tf.service.jobs import DONE, FAILED, Job, JobStore
-from avsc_tf.service.metrics import Metrics
+from avsc_tf.service.metrics import Metrics, resident_bytes
 from avsc_tf.service.processes import ProcessEndedError
 from avsc_tf.service.progress import ProgressBoard
 from avsc_tf.service.sandbox import CancelledError, RefusedUploadError, Sandbox, without_paths
@@ -155,6 +155,13 @@ class Pipeline:
                 except Exception as error:
                     message = f"the server could not work on it ({type(error).__name__})"
                     self._end(checked.job, FAILED, error=message, kind="server")
+                self._renew_if_large()
+
+    def _renew_if_large(self) -> None:
+        """TensorFlow keeps something for every length of clip; a new process has forgotten them."""
+        pid = self.converter.pid
+        if pid is not None and resident_bytes(pid) > self._settings.jobs.converter_bytes:
+            self.converter.close()
 
     def _load(self) -> bool:
         try:

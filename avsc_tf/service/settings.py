@@ -87,6 +87,7 @@ class JobSettings:
     max_seconds: float = 900.0
     max_worker_deaths: int = 2
     max_starts: int = 6
+    converter_bytes: int = 6_000_000_000
     retention_hours: float = 24.0
     disk_bytes: int = 20_000_000_000
     min_free_bytes: int = 2_000_000_000

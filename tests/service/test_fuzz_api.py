@@ -145,3 +145,16 @@ def test_every_operation_asks_for_a_token(
             if operation.label != "POST /login":  # says 401 to a wrong token by itself
                 assert (statuses == {401}) if not is_open else (401 not in statuses), operation.label
         assert needed >= 8 and tried >= needed
+
+
+@pytest.mark.slow
+def test_a_converter_that_grew_is_started_again(
+    run_service: Any, make_settings: Any, tiny_bundle: Path, tmp_path: Path, clip: Path
+) -> None:
+    """Between two jobs: each is done, by a process of its own where any memory is too much."""
+    settings = make_settings("jobs.converter_bytes=1")
+    with run_service(settings, tiny_bundle, tmp_path / "data") as (client, service):
+        jobs = [client.post_clip(clip.read_bytes()).json()["id"] for _ in range(2)]
+        assert [client.wait(job)["state"] for job in jobs] == ["done", "done"]
+        assert service.pipeline.converter.restarts >= 1
+        assert service.store.get(jobs[1]).deaths == 0
