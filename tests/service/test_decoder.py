@@ -123,6 +123,12 @@ def child_of(sandbox: Sandbox, seconds: float = 20.0) -> int:
     raise AssertionError("no child decodes")
 
 
+def status_of(pid: int) -> dict[str, str]:
+    """What /proc says of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
 def test_all_bombs_are_tried(files: dict[str, bytes]) -> None:
     assert sorted(files) == sorted(NAMES)
 
@@ -242,16 +248,15 @@ class TestProcesses:
             listening.set_inheritable(True)
 
             def look(pid: int) -> dict[str, Any]:
-                status: dict[str, str] = {}
-                for _ in range(400):  # it gives up its rights a moment after it has gone to its folder
-                    text = Path(f"/proc/{pid}/status").read_text()
-                    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+                for _ in range(1000):  # it gives up its rights a moment after it has gone to its folder
+                    os.kill(pid, signal.SIGSTOP)
+                    while (status := status_of(pid))["State"][0] != "T":
+                        time.sleep(0.001)
                     files = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
                     if status["NoNewPrivs"] == "1" and any("upload" in name for name in files):
                         break
-                    time.sleep(0.005)
-                os.kill(pid, signal.SIGSTOP)
-                files = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+                    os.kill(pid, signal.SIGCONT)
+                    time.sleep(0.002)
                 environment = Path(f"/proc/{pid}/environ").read_bytes()
                 found = {"status": status, "files": files, "environment": environment, "session": os.getsid(pid)}
                 os.kill(pid, signal.SIGKILL)
