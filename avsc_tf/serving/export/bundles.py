@@ -61,10 +61,10 @@ def export_bundle(
             f"Name another --model-version or an empty --out."
         )
     vocoders: list[Vocoder] = ["wavenet"] if "wavenet" in there else ["griffin-lim"]
-    converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
-    beside = out / f".export-{os.getpid()}.part"
+    beside, is_new = out / f".export-{os.getpid()}.part", not out.exists()
     try:
         beside.mkdir(parents=True, exist_ok=False)
+        converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
         exported = _write(converter, run, beside, max_seconds=max_seconds, jit_compile=jit_compile, warmup=warmup)
         for name in exported.folders:
             (out / name).mkdir(exist_ok=True)
@@ -75,6 +75,8 @@ def export_bundle(
         raise ExportError(f"{out}: cannot be written ({error.strerror}). Name a folder you may write.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if is_new and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
     return exported
 
 

@@ -71,7 +71,7 @@ def test_card_and_signatures_say_what_the_graph_takes(joint, model: str) -> None
     """Names, types and shapes of the SavedModel, each in the data and in the card's tables."""
     card = extra(joint, model, "MODEL_CARD.md").read_text()
     described = json.loads(extra(joint, model, "signatures.json").read_text())
-    loaded = tf.saved_model.load(str(joint.out / model / "1"))
+    loaded = joint.loaded[model]
     assert set(loaded.signatures) == {*described, "serving_default"}
     for name, signature in described.items():
         function = loaded.signatures[name]
@@ -96,7 +96,7 @@ def test_held_out_losses_are_the_histories_last(make_run, tmp_path) -> None:
     assert "| conversion | 2 | loss | 6.125 |" in card and "| loss | 8 |" not in card
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(m, marks=[] if m == "image" else [pytest.mark.slow]) for m in MODELS])
 def test_warm_up_requests_run(joint, model: str) -> None:
     """Each as TensorFlow Serving would run it: parsed from its log, given to the signature it names."""
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
@@ -122,6 +122,7 @@ def test_a_version_is_never_overwritten(joint, tmp_path) -> None:
         export_bundle(joint.run, tmp_path / "out", version=0)
 
 
+@pytest.mark.slow
 def test_a_second_version_beside_the_first(make_run, tmp_path) -> None:
     run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"])
     for version in (1, 12):
@@ -164,7 +165,7 @@ def test_a_consent_that_has_ended(make_run, tmp_path) -> None:
         export_bundle(run, tmp_path / "out")
 
 
-@pytest.mark.parametrize("days", [0, -1])
+@pytest.mark.parametrize("days", [pytest.param(0, marks=pytest.mark.slow), -1])
 def test_a_served_model_refuses_after_the_last_day(make_run, tmp_path, monkeypatch, days: int) -> None:
     """Exported while the consent held; the graph itself looks at the clock."""
     last = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=days)

@@ -12,6 +12,7 @@ AUDIO = ("conversion.modalities=audio", "conversion.modality_dropout=0")
 VISUAL = ("conversion.modalities=visual", "conversion.modality_dropout=0", "image.mel_input=false")
 
 
+@pytest.mark.slow
 def test_the_audio_baseline(serve, make_clips, make_batch, same) -> None:
     served = serve(*AUDIO, networks=["conversion", "wavenet"])
     assert list(served.exported.folders) == ["conversion", "wavenet"]
