@@ -64,6 +64,7 @@ def export_bundle(
     beside, is_new = out / f".export-{os.getpid()}.part", not out.exists()
     try:
         beside.mkdir(parents=True, exist_ok=False)
+        _remove_left_behind(out)
         converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
         exported = _write(converter, run, beside, max_seconds=max_seconds, jit_compile=jit_compile, warmup=warmup)
         for name in exported.folders:
@@ -78,6 +79,17 @@ def export_bundle(
         if is_new and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
     return exported
+
+
+def _remove_left_behind(out: Path) -> None:
+    """Half-written folders of exports that were killed; those that go on stay."""
+    for folder in out.glob(".export-*.part"):
+        try:
+            os.kill(int(folder.name.removeprefix(".export-").removesuffix(".part")), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue  # somebody else's
 
 
 def _networks(run: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,11 @@ from avsc_tf.config import load_saved_config
 from avsc_tf.consent import Consent, read_consent
 from avsc_tf.digests import bundle_digest, read_digests
 from avsc_tf.errors import BundleError, ConsentError, ExportError
+from avsc_tf.schema import Feature
 from avsc_tf.serving.export import export_bundle
+from avsc_tf.serving.export.saving import save_model
 from avsc_tf.serving.export.server_files import COMPOSE_NAME, MODELS_CONFIG_NAME
+from avsc_tf.serving.export.signatures import ServedFunction, Signature
 
 AUDIO = ("conversion.modalities=audio", "conversion.modality_dropout=0")
 MODELS = ["conversion", "image", "wavenet", "end_to_end"]
@@ -156,6 +160,31 @@ def test_where_nothing_can_be_written(joint, tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match=r"file/out: cannot be written"):
         export_bundle(joint.run, tmp_path / "file" / "out")
+
+
+def test_a_disk_that_takes_no_graph(tmp_path) -> None:
+    """TensorFlow's own error, in one line."""
+    number = Feature("number", "float32", ("batch",), "", "")
+    doubled = ServedFunction(Signature("double", "", (number,), (number,)), lambda x: {"number": 2 * x["number"]})
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ExportError, match=r"file/model: cannot be written \(.*\)\. Name a folder with room"):
+        save_model(tmp_path / "file" / "model", [doubled], {}, [], [])
+    save_model(tmp_path / "model", [doubled], {}, [], [])
+    call = tf.saved_model.load(str(tmp_path / "model")).signatures["double"]
+    assert call(number=tf.constant([3.0]))["number"].numpy().tolist() == [6.0]
+
+
+@pytest.mark.slow
+def test_what_a_killed_export_left_is_removed(make_run, tmp_path) -> None:
+    """But not the folder of one that goes on."""
+    run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"])
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, living = (tmp_path / "out" / f".export-{pid}.part" for pid in (gone.pid, os.getppid()))
+    for folder in (left, living):
+        (folder / "conversion").mkdir(parents=True)
+    export_bundle(run, tmp_path / "out", warmup=False)
+    assert not left.exists() and living.exists()
 
 
 def test_a_consent_that_has_ended(make_run, tmp_path) -> None:
