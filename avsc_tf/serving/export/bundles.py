@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ def export_bundle(
     """
     if version < 1:
         raise ExportError(f"--model-version {version}: TensorFlow Serving counts versions from 1. Name a whole number.")
+    if not 0 < max_seconds < math.inf:
+        raise ExportError(f"--max-seconds {max_seconds}: must be above 0, and an end.")
     run, out = Path(run), Path(out)
     there = _networks(run)
     from avsc_tf.serving.export.models import MODEL_NAMES

@@ -124,6 +124,9 @@ def test_a_version_is_never_overwritten(joint, tmp_path) -> None:
     assert (joint.out / "image" / "1" / "saved_model.pb").stat() == before
     with pytest.raises(ExportError, match=r"--model-version 0: .* counts versions from 1"):
         export_bundle(joint.run, tmp_path / "out", version=0)
+    for seconds in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ExportError, match=r"--max-seconds .*: must be above 0"):
+            export_bundle(joint.run, tmp_path / "out", max_seconds=seconds)
 
 
 @pytest.mark.slow
