@@ -52,3 +52,7 @@ class ListeningError(AvscError):
 
 class StageError(AvscError):
     """A stage of a workflow failed; its own message was printed before."""
+
+
+class ProvenanceError(AvscError):
+    """A video cannot be signed: its key or certificate is missing, damaged, expired, or not to be written."""
