@@ -1,9 +1,9 @@
-"""An invisible mark in pictures: faint blotches of colour, the same in every frame, whose phases spell a payload.
+"""A mark in pictures: faint blotches of blue and yellow, the same in every frame, whose phases spell a payload.
 
-Lossy video throws away what is fine and faint, but keeps broad colours; eyes do the opposite. The mark lives in both
-colour differences (BT.601 Cb and Cr) at 2 to 9.5 waves a frame, is stronger in small frames, whose coding is coarser,
-and never moves, so it cannot flicker. Waves are counted a frame: no resize moves them. A detector adds up the frames
-at 64 x 64, takes away what the picture shows (an edge-keeping filter), and correlates the rest.
+Lossy video throws away what is fine and faint, but keeps broad colours; eyes do the opposite, and are dullest between
+blue and yellow. The mark lives in the blue colour difference (BT.601 Cb) at 2 to 9.5 waves a frame, is stronger in
+small frames, whose coding is coarser, and never moves, so it cannot flicker. Waves are counted a frame: no resize moves
+them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from avsc_tf.provenance.code import N_SYMBOLS, N_VALUES, PUBLIC_KEY, generator, 
 
 GRID = 64  # pixels of the detector's square
 LEAST_WAVES, MOST_WAVES = 2.0, 9.5
-PEAK_LEVELS = np.array([2.0, 1.2], np.float32)  # of Cb and Cr, of 255, in frames of FULL_SIZE_PX and more
-FULL_SIZE_PX, MOST_GAIN = 256, 1.75  # smaller frames get more, up to this
+PEAK_LEVELS = 1.8  # of Cb, of 255, in frames of FULL_SIZE_PX and more
+FULL_SIZE_PX, MOST_GAIN = 256, 1.8  # smaller frames get more, up to this
 CREST = 1.5  # the pattern goes through tanh: as much energy as can be below a peak
-N_PLANES = 2
-# R, G, B to Cb, Cr (ITU-R BT.601) and back.
-TO_COLOUR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
-FROM_COLOUR = np.array([[0.0, -0.344136, 1.772], [1.402, -0.714136, 0.0]], np.float32)
+TO_CB = np.array([-0.168736, -0.331264, 0.5], np.float32)  # of R, G, B (ITU-R BT.601)
+FROM_CB = np.array([0.0, -0.344136, 1.772], np.float32)  # to R, G, B; luma stays
 
 
 def mark_frames(
@@ -40,24 +38,20 @@ def mark_frames(
 
 
 def colour_change(payload: int, key: str, height: int, width: int) -> NDArray[np.float32]:
-    """What is added to R, G and B: float32 [height, width, 3]; luma stays."""
+    """What is added to R, G and B: float32 [height, width, 3]."""
     gain = float(np.clip(FULL_SIZE_PX / min(height, width), 1.0, MOST_GAIN))
     fy, fx = waves()
     owner, phasors = codebook(key)
-    chosen = np.asarray(symbols_of(payload))[owner]  # [planes, waves]
+    phase = phasors[np.asarray(symbols_of(payload))[owner], np.arange(len(fy))]
     y, x = np.arange(height)[:, None] / height, np.arange(width)[:, None] / width
-    planes = []
-    for plane in range(N_PLANES):
-        phase = phasors[chosen[plane], plane, np.arange(len(fy))]
-        rows = np.exp(2j * np.pi * y * fy) * phase  # [height, waves]
-        pattern = (rows @ np.exp(2j * np.pi * x * fx).T).real
-        planes.append(PEAK_LEVELS[plane] * gain * np.tanh(CREST * pattern / pattern.std()))
-    return (np.stack(planes, axis=-1) @ FROM_COLOUR).astype(np.float32)
+    pattern = ((np.exp(2j * np.pi * y * fy) * phase) @ np.exp(2j * np.pi * x * fx).T).real
+    cb = PEAK_LEVELS * gain * np.tanh(CREST * pattern / pattern.std())
+    return (cb[..., None] * FROM_CB).astype(np.float32)
 
 
-def small_colours(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Cb and Cr of a frame at the detector's size: float32 [GRID, GRID, 2]."""
-    return cv2.resize(frame, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32) @ TO_COLOUR.T
+def small_cb(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Cb of a frame at the detector's size: float32 [GRID, GRID]."""
+    return cv2.resize(frame, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32) @ TO_CB
 
 
 @functools.lru_cache(maxsize=1)
@@ -71,8 +65,8 @@ def waves() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @functools.lru_cache(maxsize=4)
 def codebook(key: str) -> tuple[NDArray[np.int64], NDArray[np.complex64]]:
-    """Which symbol a component belongs to [planes, waves], and its phasor by the symbol's value [values, ...]."""
-    rng, shape = generator(key, "picture"), (N_PLANES, len(waves()[0]))
-    owner = rng.permutation(np.arange(shape[0] * shape[1]) % N_SYMBOLS).reshape(shape)
-    phasors = np.exp(2j * np.pi * rng.random((N_VALUES, *shape)))
+    """Which symbol a component belongs to [waves], and its phasor by the symbol's value [values, waves]."""
+    rng, n_waves = generator(key, "picture"), len(waves()[0])
+    owner = rng.permutation(np.arange(n_waves) % N_SYMBOLS)
+    phasors = np.exp(2j * np.pi * rng.random((N_VALUES, n_waves)))
     return owner, phasors.astype(np.complex64)

@@ -17,12 +17,14 @@ from avsc_tf.provenance.code import (
     payload_from,
     verdict,
 )
-from avsc_tf.provenance.picture_mark import GRID, N_PLANES, codebook, small_colours, waves
+from avsc_tf.provenance.picture_mark import GRID, codebook, small_cb, waves
 
 EDGE_LEVELS, EDGE_PX = 4.0, 3.0  # of the edge-keeping filter: what differs more is picture, not mark
 CLIP_LEVELS = 1.5  # softly: nothing counts much more than this
 PIECE_SECONDS = 10.0  # longer films are also looked at piece by piece: a marked excerpt may lie in them
 CROPS = tuple(round(1.0 - 0.05 * step, 2) for step in range(7))  # shares of width and of height that are left
+
+_STILL = np.ones((1, len(waves()[0])), np.complex64)  # no shift
 
 
 class PictureSearch:
@@ -36,9 +38,9 @@ class PictureSearch:
         """A frame (RGB, [height, width, 3]) that is shown at `seconds`; times must not fall by more than a second."""
         second = max(int(seconds), len(self._sums) - 1, 0)
         while len(self._sums) <= second:
-            self._sums.append(np.zeros((GRID, GRID, N_PLANES)))
+            self._sums.append(np.zeros((GRID, GRID)))
             self._counts.append(0)
-        self._sums[second] += small_colours(frame)
+        self._sums[second] += small_cb(frame)
         self._counts[second] += 1
 
     def detect(self, *, seconds: float, key: str = PUBLIC_KEY) -> Detection:
@@ -72,41 +74,41 @@ def detect_picture(frames: Iterable[NDArray[np.uint8]], *, fps: float, key: str 
     return search.detect(seconds=number / fps, key=key)
 
 
-def _residual(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What an edge-keeping filter leaves of mean colours, softly clipped: float32 [GRID, GRID, 2]."""
-    rest = []
-    for plane in range(N_PLANES):
-        colour = np.ascontiguousarray(colours[..., plane])
-        detail = colour - cv2.bilateralFilter(colour, 0, EDGE_LEVELS, EDGE_PX)
-        rest.append(detail / np.sqrt(detail**2 + CLIP_LEVELS**2))
-    return np.stack(rest, axis=-1)
+def scores_in_place(frames: Sequence[NDArray[np.uint8]], *, key: str) -> NDArray[np.float32]:
+    """Correlations of all values in the uncropped frame, in deviations of chance: [symbols, values].
+
+    Of unmarked pictures, the sum of one of each symbol has mean 0 and deviation 1 over keys, and is near to normal.
+    """
+    mean = sum(small_cb(frame) for frame in frames) / np.float32(len(frames))
+    return np.concatenate(_correlations(_spectrum(_residual(np.asarray(mean))), _STILL, key))
 
 
-def _spectra(residual: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Components of both planes, each plane of unit power: [planes, waves]."""
+def _residual(cb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an edge-keeping filter leaves of the mean Cb, softly clipped: float32 [GRID, GRID]."""
+    detail = cb - cv2.bilateralFilter(np.ascontiguousarray(cb), 0, EDGE_LEVELS, EDGE_PX)
+    return np.asarray(detail / np.sqrt(detail**2 + CLIP_LEVELS**2), np.float32)
+
+
+def _spectrum(residual: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Components at the mark's waves: [waves]."""
     fy, fx = waves()
-    spectra = np.fft.fft2(residual, s=(GRID, GRID), axes=(0, 1))[fy, fx].T
-    power = np.sqrt(np.mean(np.abs(spectra) ** 2, axis=1, keepdims=True))
-    return (spectra / np.maximum(power, 1e-9)).astype(np.complex64)
+    return np.fft.fft2(residual, s=(GRID, GRID))[fy, fx].astype(np.complex64)
 
 
-def _correlations(spectra: NDArray[np.complex64], turns: NDArray[np.complex64], key: str) -> list[NDArray[np.float32]]:
+def _correlations(spectrum: NDArray[np.complex64], turns: NDArray[np.complex64], key: str) -> list[NDArray[np.float32]]:
     """In deviations of chance, of every value at every shift, by symbol: [shifts, values]. `turns` [shifts, waves]."""
     owner, phasors = codebook(key)
-    deviation = float(np.sqrt((np.abs(spectra) ** 2).sum() / 2))
+    deviation = max(float(np.sqrt((np.abs(spectrum) ** 2).sum() / 2)), 1e-9)
     found = []
     for symbol in range(N_SYMBOLS):
-        total = np.zeros((len(turns), phasors.shape[0]), np.float32)
-        for plane in range(N_PLANES):
-            own = owner[plane] == symbol
-            total += ((turns[:, own] * np.conj(spectra[plane, own])) @ phasors[:, plane, own].T).real
-        found.append(total / max(deviation, 1e-9))
+        own = owner == symbol
+        turned = turns[:, own] * np.conj(spectrum[own])
+        found.append((turned @ phasors[:, own].T).real.astype(np.float32) / np.float32(deviation))
     return found
 
 
 def _match(residual: NDArray[np.float32], key: str, place: str) -> Match:
-    still = np.ones((1, len(waves()[0])), np.complex64)
-    return _best(_correlations(_spectra(residual), still, key), place)
+    return _best(_correlations(_spectrum(residual), _STILL, key), place)
 
 
 def _best(scores: Sequence[NDArray[np.float32]], place: str) -> Match:
@@ -128,6 +130,6 @@ def _search(residual: NDArray[np.float32], key: str) -> tuple[Match, int]:
                 down, across = np.meshgrid(np.arange(GRID - height + 1), np.arange(GRID - width + 1), indexing="ij")
                 turns = np.exp(2j * np.pi * (down.reshape(-1, 1) * fy + across.reshape(-1, 1) * fx) / GRID)
                 place = f"cropped to {wide:.0%} x {tall:.0%}" + (", mirrored" if mirrored else "")
-                matches.append(_best(_correlations(_spectra(part), turns.astype(np.complex64), key), place))
+                matches.append(_best(_correlations(_spectrum(part), turns.astype(np.complex64), key), place))
                 n_places += len(turns)
     return best_of(matches), n_places

@@ -8,6 +8,7 @@ half of it lies above the bands, and the gains follow the loudness of the sound,
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import soxr
@@ -118,23 +119,34 @@ def _matches(sound: NDArray[np.float32], rate_hz: int, key: str, speed: float) -
 
 def _best_start(levels: NDArray[np.float32], key: str) -> Match:
     """The likeliest payload over all starts of the period; levels are white, [frames, bands]."""
-    rows = _codebook(key)
     smooth = uniform_filter1d(levels, CELL_HOPS, axis=0, mode="constant")
     best = Match(0.0, 0)
     for phase in range(CELL_HOPS):
-        cells = smooth[phase::CELL_HOPS]
-        cells = np.pad(cells, ((0, -len(cells) % PERIOD_CELLS), (0, 0)))
-        folded = cells.reshape(-1, PERIOD_CELLS, N_BANDS).sum(axis=0)
-        deviation = float(np.sqrt((folded**2).sum()))
-        if deviation == 0.0:
-            continue
-        shifted = np.stack([np.roll(folded, shift, axis=0).ravel() for shift in range(PERIOD_CELLS)], axis=1)
-        scores = (rows @ shifted).reshape(N_SYMBOLS, N_VALUES, PERIOD_CELLS) / deviation
+        scores = _scores(smooth[phase::CELL_HOPS], key, range(PERIOD_CELLS))
         total = scores.max(axis=1).sum(axis=0)
         shift = int(total.argmax())
         if total[shift] > best.score:
             best = Match(float(total[shift]), payload_from(scores[:, :, shift].argmax(axis=1).tolist()))
     return best
+
+
+def scores_at_start(waveform: NDArray[np.floating], *, sample_rate_hz: int, key: str) -> NDArray[np.float32]:
+    """Correlations of all values where the mark would begin with the sound, in deviations of chance: [symbols, values].
+
+    Of unmarked sound, the sum of one of each symbol is normal, of mean 0 and deviation 1, over keys.
+    """
+    levels = _band_levels(np.asarray(waveform, np.float32), sample_rate_hz, 1.0)
+    smooth = uniform_filter1d(levels, CELL_HOPS, axis=0, mode="constant")
+    return _scores(smooth[::CELL_HOPS], key, [0])[:, :, 0]
+
+
+def _scores(cells: NDArray[np.float32], key: str, shifts: Sequence[int]) -> NDArray[np.float32]:
+    """Correlations with the cells [n, bands] folded by the period: [symbols, values, shifts]."""
+    cells = np.pad(cells, ((0, -len(cells) % PERIOD_CELLS), (0, 0)))
+    folded = cells.reshape(-1, PERIOD_CELLS, N_BANDS).sum(axis=0)
+    deviation = max(float(np.sqrt((folded**2).sum())), 1e-9)
+    shifted = np.stack([np.roll(folded, shift, axis=0).ravel() for shift in shifts], axis=1)
+    return (_codebook(key) @ shifted).reshape(N_SYMBOLS, N_VALUES, len(shifts)) / deviation
 
 
 def _band_levels(sound: NDArray[np.float32], rate_hz: int, speed: float) -> NDArray[np.float32]:
