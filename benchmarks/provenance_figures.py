@@ -14,6 +14,7 @@ from avsc_tf.provenance.code import MAX_FALSE_ALARM, N_VALUES
 
 STREAMS = ("sound", "picture")
 NORMAL_95 = 1.959964
+ALL = "all three together"
 
 
 def wilson(hits: int, n: int) -> dict[str, Any]:
@@ -31,51 +32,61 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     marked = [{**entry, "kind": row["kind"]} for row in rows for entry in row["marked"]]
     unmarked = [entry for row in rows for entry in row["unmarked"]]
     chance = [entry for row in rows for entry in row["chance"]]
-    seconds = sum(row["seconds"] for row in rows)
+    costs = ("pesq", "dnsmos_change", "ssim", "psnr_db")
     return {
-        "clips": {kind: sum(row["kind"] == kind for row in rows) for kind in sorted({row["kind"] for row in rows})},
+        "clips": {kind: sum(row["kind"] == kind for row in rows) for kind in _in_order(row["kind"] for row in rows)},
+        "seconds": {"shortest": min(row["seconds"] for row in rows), "longest": max(row["seconds"] for row in rows)},
         "max_false_alarm": MAX_FALSE_ALARM,
-        "detection": {
-            stream: {
-                f"{attack}, {length}": _detection([e for e in marked if (e["attack"], e["length"]) == (attack, length) and e["stream"] == stream])
-                for attack, length in _ordered((e["attack"], e["length"]) for e in marked if e["stream"] == stream)
-            }
-            for stream in STREAMS
-        },
-        "all three together, by kind": {
-            stream: {
-                kind: _detection([e for e in marked if e["kind"] == kind and e["stream"] == stream and e["attack"] == "all three together" and e["length"] == "whole"])
-                for kind in sorted({row["kind"] for row in rows})
-            }
-            for stream in STREAMS
-        },
+        "detection": {stream: _by_attack(_select(marked, stream=stream)) for stream in STREAMS},
+        "all three together, by kind": {stream: _by_kind(_select(marked, stream=stream)) for stream in STREAMS},
         "false_alarms": {
-            stream: {
-                "unmarked, public key": _found(e for e in unmarked if e["stream"] == stream),
-                "unmarked, wrong keys": _found(e for e in chance if e["stream"] == stream and "found" in e),
-                "highest score": max((e["score"] for e in [*unmarked, *chance] if e["stream"] == stream and "score" in e), default=None),
-            }
+            stream: _false_alarms(_select(unmarked, stream=stream), _select(chance, stream=stream))
             for stream in STREAMS
         },
-        "chance": {stream: _chance([e for e in chance if e["stream"] == stream]) for stream in STREAMS},
+        "chance": {stream: _chance(_select(chance, stream=stream)) for stream in STREAMS},
         "cost": {
             name: dataclasses.asdict(estimate([row["cost"][name] for row in rows if name in row["cost"]]))
-            for name in ("pesq", "dnsmos_change", "ssim", "psnr_db")
+            for name in costs
         },
-        "marking_cpu_seconds_a_second": sum(row["marking_cpu_seconds"] for row in rows) / max(seconds, 1e-9),
+        "marking_cpu_seconds_a_second": sum(r["marking_cpu_seconds"] for r in rows) / sum(r["seconds"] for r in rows),
         "score_histogram": {
-            stream: {name: _histogram([e["score"] for e in entries if e["stream"] == stream and "score" in e]) for name, entries in (
-                ("unmarked", [*unmarked, *chance]),
-                ("as written", [e for e in marked if e["attack"] == "as written" and e["length"] == "whole"]),
-                ("all three together", [e for e in marked if e["attack"] == "all three together" and e["length"] == "whole"]),
-            )}
+            stream: {
+                "unmarked": _histogram(_select([*unmarked, *chance], stream=stream)),
+                "as written": _histogram(_select(marked, stream=stream, attack="as written", length="whole")),
+                ALL: _histogram(_select(marked, stream=stream, attack=ALL, length="whole")),
+            }
             for stream in STREAMS
         },
-    }  # fmt: skip
+    }
 
 
-def _ordered(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(pairs))
+def _select(entries: Iterable[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
+    return [entry for entry in entries if all(entry.get(name) == value for name, value in wanted.items())]
+
+
+def _by_attack(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    pairs = _in_order((entry["attack"], entry["length"]) for entry in entries)
+    return {
+        f"{attack}, {length}": _detection(_select(entries, attack=attack, length=length)) for attack, length in pairs
+    }
+
+
+def _by_kind(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    whole = _select(entries, attack=ALL, length="whole")
+    return {kind: _detection(_select(whole, kind=kind)) for kind in _in_order(entry["kind"] for entry in whole)}
+
+
+def _false_alarms(unmarked: Sequence[dict[str, Any]], chance: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    wrong_keys = [entry for entry in chance if "found" in entry]
+    return {
+        "public key": _found(unmarked),
+        "wrong keys": _found(wrong_keys),
+        "highest score": max((entry["score"] for entry in [*unmarked, *wrong_keys]), default=None),
+    }
+
+
+def _in_order(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
 
 
 def _found(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -112,6 +123,7 @@ def _chance(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _histogram(scores: Sequence[float]) -> dict[str, list[float]]:
+def _histogram(entries: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    scores = [entry["score"] for entry in entries if "score" in entry]
     counts, edges = np.histogram(scores, bins=np.arange(0, 26, 0.5))
     return {"edges": edges.tolist(), "counts": counts.tolist()}

@@ -103,8 +103,9 @@ def sign_file(
             builder.sign(signer, MEDIA_TYPES[suffix], source, target)
         os.replace(signed, path)
     except c2pa.C2paError as error:
+        shown = str(path).removesuffix(".part")
         raise ProvenanceError(
-            f"{path}: cannot be signed as {identity.name or 'named'} ({error}). See what certificates must be like in "
+            f"{shown}: cannot be signed as {identity.name or 'named'} ({error}). What certificates must be like: "
             "docs/provenance.md."
         ) from error
     finally:

@@ -109,6 +109,8 @@ def _checked(key_text: str, chain_text: str, path: Path, remedy: str, *, key_pat
         chain = x509.load_pem_x509_certificates(chain_text.encode())
     except ValueError as error:
         raise ProvenanceError(f"{path}: holds no whole certificate. {remedy}") from error
+    if len(chain) != chain_text.count("BEGIN CERTIFICATE"):
+        raise ProvenanceError(f"{path}: holds a damaged certificate. {remedy}")
     try:
         key = serialization.load_pem_private_key(key_text.encode(), password=None)
     except TypeError as error:
