@@ -37,6 +37,8 @@ REQUIREMENTS = [
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
+    "c2pa-python>=0.30,<0.40",  # Content Credentials: the reference implementation, in one wheel; 0.x may break
+    "cryptography>=43,<51",  # the local signing key and its certificate
 ]
 
 EVALUATION = [
@@ -45,9 +47,21 @@ EVALUATION = [
     "pystoi>=0.4.1,<0.5",  # STOI in pure Python
 ]
 
-LISTENING = [
+WEB = [
     "fastapi>=0.115,<1",  # checks every post against its type; 0.x may break between minor versions, so tests decide
     "uvicorn>=0.30,<1",
+]
+
+SERVING = [
+    *WEB,
+    "python-multipart>=0.0.18,<0.1",  # uploads of forms, read as a stream
+    "prometheus-client>=0.20,<1",
+    "tensorflow-serving-api==2.17.1",  # the protocol, of the same version as TensorFlow
+    "grpcio>=1.62,<2",
+]
+
+LISTENING = [
+    *WEB,
     "statsmodels>=0.14.4,<0.16",  # mixed-effects model of the ratings; 0.14.4 is the first for pandas 2.2.3 on
     "pandas>=2.2.3,<4",
 ]
@@ -60,12 +74,13 @@ IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the wa
 ]
 
 RAY = [
-    "ray[train]>=2.44,<2.61",  # preparation and training on many machines; resolves together with the pins above
+    "ray[train,serve]>=2.44,<2.61",  # preparation, training, serving on many machines; resolves with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
 ]
 
 BENCHMARKS = [
     "torch>=2.6,<2.14",  # the peer that speed is compared with
+    "pesq>=0.0.4,<0.1",  # what a watermark costs the sound; compiled on installation
 ]
 
 DEVELOPMENT = [
@@ -74,6 +89,7 @@ DEVELOPMENT = [
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.5,<4",  # the fast tests on two cores
     "playwright>=1.48,<2",  # drives the system's Chromium: its wheel brings the driver, no browser is downloaded
+    "schemathesis>=4,<5",  # fuzzes the service by its own OpenAPI
     "ruff>=0.8,<0.15",
     "mypy>=1.11,<1.19",
     "types-PyYAML",
@@ -101,9 +117,10 @@ setup(
     extras_require={
         "evaluation": EVALUATION,
         "identity": IDENTITY,
+        "serving": SERVING,
         "listening": LISTENING,
         "ray": RAY,
         "benchmarks": BENCHMARKS,
-        "dev": DEVELOPMENT + EVALUATION + LISTENING + RAY,
+        "dev": DEVELOPMENT + EVALUATION + LISTENING + SERVING + RAY,
     },
 )

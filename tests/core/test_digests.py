@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,16 @@ def test_one_line_for_all(run: Path, tmp_path_factory: pytest.TempPathFactory) -
     write(run, consent_yaml="renewed")
     seal(run)
     assert bundle_digest(run) != before
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is absent")
+def test_known_without_our_code(run: Path) -> None:
+    """The command of docs/convert.md."""
+    command = "sha256sum consent.yaml statistics.npz */config.yaml */model.weights.h5 | LC_ALL=C sort | sha256sum"
+    assert command in (Path(__file__).resolve().parents[2] / "docs" / "convert.md").read_text()
+    (run / "image" / "config.yaml").unlink()  # of the unfinished training
+    done = subprocess.run(command, shell=True, cwd=run, capture_output=True, text=True, check=True)
+    assert f"sha256:{done.stdout.split()[0]}" == bundle_digest(run)
 
 
 def test_damage_does_not_become_the_rule(run: Path) -> None:

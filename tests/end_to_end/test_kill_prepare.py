@@ -63,7 +63,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_killed_at_random_moments(root, clips, tmp_path):
     rng = random.Random(20181030)

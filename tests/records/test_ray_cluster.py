@@ -21,7 +21,7 @@ from avsc_tf.records.ray_cluster import on_ray
 from avsc_tf.records.workers import in_this_process
 
 ray = pytest.importorskip("ray", reason="Ray (extra `ray`) is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings
 NAMES = ("bbaf2n", "lrwz5a", "swiz3n")
 
 

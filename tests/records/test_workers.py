@@ -49,13 +49,11 @@ def expected(tasks) -> dict[int, bytes]:
     return outcomes
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_processes_give_the_same_bytes(tasks, expected):
     assert dict(in_processes(tasks, workers=2)) == expected
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_a_killed_worker_costs_only_its_clips(tasks, expected, monkeypatch):
     started = []
@@ -77,7 +75,6 @@ def _kill_after(pid: int, seconds: float) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_a_clip_that_kills_its_worker_is_named_and_the_others_are_done(config, clips, expected, tmp_path):
     """Whoever opens one of the clips is killed, as by a crash in its decoder."""

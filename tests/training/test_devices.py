@@ -161,7 +161,6 @@ def runs(tiny_records, tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in ("one", "devices", "processes")}
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("how", ["devices", "processes"])
@@ -182,7 +181,6 @@ def test_many_devices_deliver_what_one_does(how, network, runs):
         np.testing.assert_allclose(given[name], wanted[name], rtol=1e-4, atol=1e-5)  # figures of a batch: float32 sums
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_both_processes_return_the_same_network(runs):
     last = [(runs["one"].parent / f"process{k}.log").read_text().splitlines() for k in range(2)]
@@ -190,7 +188,6 @@ def test_both_processes_return_the_same_network(runs):
     assert len(results[0]) == 3 and results[0] == results[1]
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_records, tmp_path, root):
     """One of two is killed, the other ends by itself; then one gets a Ctrl-C, and both stop after the same step."""
@@ -212,7 +209,6 @@ def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_recor
     assert_same_weights(runs["processes"], tmp_path / "run")
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own warnings
 def test_a_killed_ray_worker_is_started_again(runs, tiny_records, tmp_path, root):

@@ -54,7 +54,6 @@ def figures_in(path: Path) -> list[list[str]]:
     return [[row[k] for k in kept] for row in rows]
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["conversion", "wavenet", "image"])
 def test_killed_and_started_again_equals_uninterrupted(network, tiny_config: Config, tiny_records: Records, tmp_path):
