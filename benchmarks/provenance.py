@@ -103,7 +103,7 @@ def detections(
         for length, piece in pieces:
             for stream in touched:
                 if (found := looked_at(piece, stream)) is not None:
-                    right = None if payload is None else found.payload == payload
+                    right = None if payload is None else found.is_of(payload)
                     yield {"attack": name, "stream": stream, "length": length, "found": found.found, "right": right,
                            "score": found.score, "chance": found.false_alarm}  # fmt: skip
 
@@ -116,9 +116,16 @@ def chance_scores(clip: Clip, name: str) -> Iterator[dict[str, Any]]:
             scores = _scores_at_one_place(clip, stream, key)
             if scores is None:
                 continue
-            pairs = (scores[0][:, None] + scores[1]).ravel()
+            pairs = scores[0] if len(scores) == 1 else (scores[0][:, None] + scores[1]).ravel()
             counts = [int(np.count_nonzero(pairs > z)) for z in range(1, 7)]
-            row = {"stream": stream, "mean": float(pairs.mean()), "square": float((pairs**2).mean()), "above": counts}
+            row = {
+                "stream": stream,
+                "n": len(pairs),
+                "independent": scores.size,
+                "mean": float(pairs.mean()),
+                "square": float((pairs**2).mean()),
+                "above": counts,
+            }
             if number == 0:  # a full search takes longer
                 found = looked_at(clip, stream, key)
                 assert found is not None
@@ -127,7 +134,7 @@ def chance_scores(clip: Clip, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _scores_at_one_place(clip: Clip, stream: str, key: str) -> np.ndarray | None:
-    """In deviations of chance, of each value of both symbols, [2, 256]."""
+    """In deviations of chance, of each value of each symbol, [symbols, 256]."""
     if stream == SOUND and clip.waveform is not None:
         return sound_mark.scores_at_start(clip.waveform, sample_rate_hz=clip.sample_rate_hz, key=key)
     if stream == PICTURE and clip.frames is not None:

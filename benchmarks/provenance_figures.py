@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.evaluation.confidence import estimate
-from avsc_tf.provenance.code import MAX_FALSE_ALARM, N_VALUES
+from avsc_tf.provenance.code import MAX_FALSE_ALARM
 
 STREAMS = ("sound", "picture")
 NORMAL_95 = 1.959964
@@ -110,12 +110,12 @@ def _chance(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores of wrong payloads beside the normal distribution: mean, deviation, and share above 1 to 6 deviations."""
     if not entries:
         return {}
-    n = len(entries) * N_VALUES * N_VALUES
+    n = sum(entry["n"] for entry in entries)
     above = np.sum([entry["above"] for entry in entries], axis=0)
     normal: Callable[[float], float] = lambda z: erfc(z / sqrt(2)) / 2  # noqa: E731
     return {
         "scores": n,
-        "independent": len(entries) * 2 * N_VALUES,
+        "independent": sum(entry["independent"] for entry in entries),
         "mean": float(np.mean([entry["mean"] for entry in entries])),
         "deviation": float(np.sqrt(np.mean([entry["square"] for entry in entries]))),
         "share_above": {str(z): float(count / n) for z, count in enumerate(above, 1)},

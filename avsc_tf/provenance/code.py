@@ -1,6 +1,7 @@
-"""What both marks share: a payload of 16 bits as two symbols, random numbers drawn from a key, and a bound on chance.
+"""What both marks share: symbols of eight bits, random numbers drawn from a key, and a bound on chance.
 
-Each symbol of eight bits picks one of 256 rows of random signs (or phases); a detector takes the likeliest row of each.
+A bundle's payload is two symbols; sound carries both, and pictures, which hold less, the first. Each symbol picks one
+of 256 rows of random signs (or phases); a detector takes the likeliest row of each.
 It reports the probability that content which does not depend on the key correlates this well with ANY of the code words
 at ANY of the places it looked at: a sum of independent random signs, or of cosines of independent random phases,
 exceeds z of its deviations with probability at most exp(-z^2 / 2) (Hoeffding 1963), times the number of hypotheses.
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 PUBLIC_KEY = "avsc_tf public watermark 1"  # known to everybody, so that anybody can look for the mark
-PAYLOAD_BITS = 16
-N_SYMBOLS, SYMBOL_BITS = 2, 8
+SYMBOL_BITS = 8
 N_VALUES = 1 << SYMBOL_BITS
+N_SYMBOLS = 2
+PAYLOAD_BITS = N_SYMBOLS * SYMBOL_BITS
 MAX_FALSE_ALARM = 1e-6  # of one stream of one file, all hypotheses counted
 N_STAGES = 2  # a detector looks where a mark usually is, then everywhere: each takes half of the false alarms
 
@@ -30,7 +32,8 @@ class Detection:
 
     Attributes:
         found: whether `false_alarm` is at most `MAX_FALSE_ALARM`.
-        payload: the likeliest payload; of meaning only where found.
+        payload: the likeliest payload, or its first `bits`; of meaning only where found.
+        bits: how many bits of it the stream carries.
         score: correlation in deviations of chance, at the best place.
         false_alarm: bound on the probability that unmarked content scores as high, all hypotheses counted.
         seconds: of sound or picture that was looked at.
@@ -39,31 +42,38 @@ class Detection:
 
     found: bool
     payload: int
+    bits: int
     score: float
     false_alarm: float
     seconds: float
     place: str = ""
 
+    def is_of(self, payload: int) -> bool:
+        """Whether it was found and is that of a bundle, as far as it can tell."""
+        return self.found and self.payload == payload >> PAYLOAD_BITS - self.bits
+
 
 @dataclass(frozen=True)
 class Match:
-    """The best score among all payloads at some places."""
+    """The best score among all payloads at some places, and the symbols of that payload."""
 
     score: float
-    payload: int
+    symbols: tuple[int, ...] = ()
     place: str = ""
 
 
-def verdict(best: Match, *, n_places: int, seconds: float) -> Detection:
+def verdict(best: Match, *, n_symbols: int, n_places: int, seconds: float) -> Detection:
     """Whether chance explains the best score that was found at `n_places` places."""
-    exponent = PAYLOAD_BITS * math.log(2) + math.log(N_STAGES * max(1, n_places)) - max(0.0, best.score) ** 2 / 2
+    bits = n_symbols * SYMBOL_BITS
+    exponent = bits * math.log(2) + math.log(N_STAGES * max(1, n_places)) - max(0.0, best.score) ** 2 / 2
     chance = math.exp(min(0.0, max(exponent, -600.0)))
-    return Detection(chance <= MAX_FALSE_ALARM, best.payload, best.score, chance, seconds, best.place)
+    payload = payload_from(best.symbols)
+    return Detection(chance <= MAX_FALSE_ALARM, payload, bits, best.score, chance, seconds, best.place)
 
 
 def best_of(matches: Sequence[Match]) -> Match:
     """The one of the highest score."""
-    return max(matches, key=lambda match: match.score, default=Match(0.0, 0))
+    return max(matches, key=lambda match: match.score, default=Match(0.0))
 
 
 def payload_of(digest: str) -> int:

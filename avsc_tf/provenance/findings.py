@@ -39,10 +39,10 @@ def as_text(finding: Finding, bundle: str = "") -> str:
 def report(findings: Sequence[Finding], errors: Mapping[Path, str], bundle: str) -> dict[str, Any]:
     """For `--json`."""
     rows = [finding.as_dict() for finding in findings]
-    for row in rows:
-        for name in ("sound_mark", "picture_mark"):
-            if row[name] is not None and bundle:
-                row[name]["is_of_bundle"] = row[name]["found"] and row[name]["payload"] == payload_of(bundle)
+    for row, finding in zip(rows, findings, strict=True):
+        for name, mark in (("sound_mark", finding.sound), ("picture_mark", finding.picture)):
+            if mark is not None and bundle:
+                row[name]["is_of_bundle"] = mark.is_of(payload_of(bundle))
     return {"files": rows, "errors": {str(path): text for path, text in errors.items()}}
 
 
@@ -72,9 +72,9 @@ def _mark_text(found: Detection | None, conversion: Mapping[str, Any], bundle: s
     if not found.found:
         return f"not found ({score}; {found.seconds:.1f} s)"
     of = [
-        f"that of {name}" if found.payload == payload_of(digest) else f"not that of {name}"
+        f"that of {name}" if found.is_of(payload_of(digest)) else f"not that of {name}"
         for name, digest in (("the credentials' bundle", conversion.get("bundle")), ("the bundle named", bundle))
         if isinstance(digest, str) and digest
     ]
     place = f", {found.place}" if found.place else ""
-    return f"FOUND, payload {found.payload:04x}{''.join(f', {text}' for text in of)} ({score}{place})"
+    return f"FOUND, payload {found.payload:0{found.bits // 4}x}{''.join(f', {text}' for text in of)} ({score}{place})"

@@ -1,4 +1,4 @@
-"""A mark in pictures: faint blotches of blue and yellow, the same in every frame, whose phases spell a payload.
+"""A mark in pictures: faint blotches of blue and yellow, the same in every frame, whose phases spell a symbol.
 
 Lossy video throws away what is fine and faint, but keeps broad colours; eyes do the opposite, and are dullest between
 blue and yellow. The mark lives in the blue colour difference (BT.601 Cb) at 2 to 9.5 waves a frame, is stronger in
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.provenance.code import N_SYMBOLS, N_VALUES, PUBLIC_KEY, generator, symbols_of
+from avsc_tf.provenance.code import N_VALUES, PUBLIC_KEY, generator, symbols_of
 
 GRID = 64  # pixels of the detector's square
 LEAST_WAVES, MOST_WAVES = 2.0, 9.5
@@ -29,7 +29,7 @@ FROM_CB = np.array([0.0, -0.344136, 1.772], np.float32)  # to R, G, B; luma stay
 def mark_frames(
     frames: Iterable[NDArray[np.uint8]], *, payload: int, key: str = PUBLIC_KEY
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frames with the payload in them, one at a time: uint8 [height, width, 3], RGB, of one size."""
+    """Frames with the payload's first symbol in them, one at a time: uint8 [height, width, 3], RGB, of one size."""
     change: NDArray[np.float32] | None = None
     for frame in frames:
         if change is None or change.shape != frame.shape:
@@ -41,8 +41,7 @@ def colour_change(payload: int, key: str, height: int, width: int) -> NDArray[np
     """What is added to R, G and B: float32 [height, width, 3]."""
     gain = float(np.clip(FULL_SIZE_PX / min(height, width), 1.0, MOST_GAIN))
     fy, fx = waves()
-    owner, phasors = codebook(key)
-    phase = phasors[np.asarray(symbols_of(payload))[owner], np.arange(len(fy))]
+    phase = codebook(key)[symbols_of(payload)[0]]
     y, x = np.arange(height)[:, None] / height, np.arange(width)[:, None] / width
     pattern = ((np.exp(2j * np.pi * y * fy) * phase) @ np.exp(2j * np.pi * x * fx).T).real
     cb = PEAK_LEVELS * gain * np.tanh(CREST * pattern / pattern.std())
@@ -64,9 +63,7 @@ def waves() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @functools.lru_cache(maxsize=4)
-def codebook(key: str) -> tuple[NDArray[np.int64], NDArray[np.complex64]]:
-    """Which symbol a component belongs to [waves], and its phasor by the symbol's value [values, waves]."""
-    rng, n_waves = generator(key, "picture"), len(waves()[0])
-    owner = rng.permutation(np.arange(n_waves) % N_SYMBOLS)
-    phasors = np.exp(2j * np.pi * rng.random((N_VALUES, n_waves)))
-    return owner, phasors.astype(np.complex64)
+def codebook(key: str) -> NDArray[np.complex64]:
+    """Phasors of the components by the symbol's value: [values, waves]."""
+    turns = generator(key, "picture").random((N_VALUES, len(waves()[0])))
+    return np.exp(2j * np.pi * turns).astype(np.complex64)

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc_tf.provenance.code import (
-    N_SYMBOLS,
     PUBLIC_KEY,
     Detection,
     Match,
     best_of,
-    payload_from,
     verdict,
 )
 from avsc_tf.provenance.picture_mark import GRID, codebook, small_cb, waves
@@ -47,11 +45,11 @@ class PictureSearch:
         """The verdict on all frames added; `seconds` is how long they last."""
         residuals = [(_residual(mean), place) for mean, place in self._means()]
         matches = [_match(residual, key, place) for residual, place in residuals]
-        first = verdict(best_of(matches), n_places=len(matches), seconds=seconds)
+        first = verdict(best_of(matches), n_symbols=1, n_places=len(matches), seconds=seconds)
         if first.found or not residuals:
             return first
         best, n_searched = _search(residuals[0][0], key)
-        return verdict(best_of([*matches, best]), n_places=len(matches) + n_searched, seconds=seconds)
+        return verdict(best_of([*matches, best]), n_symbols=1, n_places=len(matches) + n_searched, seconds=seconds)
 
     def _means(self) -> Iterator[tuple[NDArray[np.float32], str]]:
         n, length = len(self._sums), int(PIECE_SECONDS)
@@ -75,12 +73,12 @@ def detect_picture(frames: Iterable[NDArray[np.uint8]], *, fps: float, key: str 
 
 
 def scores_in_place(frames: Sequence[NDArray[np.uint8]], *, key: str) -> NDArray[np.float32]:
-    """Correlations of all values in the uncropped frame, in deviations of chance: [symbols, values].
+    """Correlations of all values in the uncropped frame, in deviations of chance: [1, values].
 
-    Of unmarked pictures, the sum of one of each symbol has mean 0 and deviation 1 over keys, and is near to normal.
+    Of unmarked pictures each has mean 0 and deviation 1 over keys, and is near to normal.
     """
     mean = sum(small_cb(frame) for frame in frames) / np.float32(len(frames))
-    return np.concatenate(_correlations(_spectrum(_residual(np.asarray(mean))), _STILL, key))
+    return _correlations(_spectrum(_residual(np.asarray(mean))), _STILL, key)
 
 
 def _residual(cb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,26 +93,19 @@ def _spectrum(residual: NDArray[np.float32]) -> NDArray[np.complex64]:
     return np.fft.fft2(residual, s=(GRID, GRID))[fy, fx].astype(np.complex64)
 
 
-def _correlations(spectrum: NDArray[np.complex64], turns: NDArray[np.complex64], key: str) -> list[NDArray[np.float32]]:
-    """In deviations of chance, of every value at every shift, by symbol: [shifts, values]. `turns` [shifts, waves]."""
-    owner, phasors = codebook(key)
+def _correlations(spectrum: NDArray[np.complex64], turns: NDArray[np.complex64], key: str) -> NDArray[np.float32]:
+    """In deviations of chance, of every value at every shift: [shifts, values]. `turns` [shifts, waves]."""
     deviation = max(float(np.sqrt((np.abs(spectrum) ** 2).sum() / 2)), 1e-9)
-    found = []
-    for symbol in range(N_SYMBOLS):
-        own = owner == symbol
-        turned = turns[:, own] * np.conj(spectrum[own])
-        found.append((turned @ phasors[:, own].T).real.astype(np.float32) / np.float32(deviation))
-    return found
+    return ((turns * np.conj(spectrum)) @ codebook(key).T).real.astype(np.float32) / np.float32(deviation)
 
 
 def _match(residual: NDArray[np.float32], key: str, place: str) -> Match:
     return _best(_correlations(_spectrum(residual), _STILL, key), place)
 
 
-def _best(scores: Sequence[NDArray[np.float32]], place: str) -> Match:
-    total = sum(score.max(axis=1) for score in scores)
-    shift = int(np.argmax(total))
-    return Match(float(total[shift]), payload_from([int(score[shift].argmax()) for score in scores]), place)  # type: ignore[index]
+def _best(scores: NDArray[np.float32], place: str) -> Match:
+    shift, value = np.unravel_index(int(scores.argmax()), scores.shape)
+    return Match(float(scores[shift, value]), (int(value),), place)
 
 
 def _search(residual: NDArray[np.float32], key: str) -> tuple[Match, int]:

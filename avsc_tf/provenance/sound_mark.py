@@ -24,7 +24,6 @@ from avsc_tf.provenance.code import (
     Match,
     best_of,
     generator,
-    payload_from,
     signs,
     symbols_of,
     verdict,
@@ -90,14 +89,14 @@ def detect_sound(waveform: NDArray[np.floating], *, sample_rate_hz: int, key: st
         sound = soxr.resample(sound, sample_rate_hz, DETECTION_RATE_HZ, quality="HQ").astype(np.float32)
         sample_rate_hz = DETECTION_RATE_HZ
     matches, n_places = _matches(sound, sample_rate_hz, key, 1.0)
-    first = verdict(best_of(matches), n_places=n_places, seconds=seconds)
+    first = verdict(best_of(matches), n_symbols=N_SYMBOLS, n_places=n_places, seconds=seconds)
     if first.found or not len(sound):
         return first
     for speed in SPEEDS:
         if speed != 1.0:
             more, n_more = _matches(sound, sample_rate_hz, key, speed)
             matches, n_places = [*matches, *more], n_places + n_more
-    return verdict(best_of(matches), n_places=n_places, seconds=seconds)
+    return verdict(best_of(matches), n_symbols=N_SYMBOLS, n_places=n_places, seconds=seconds)
 
 
 def _matches(sound: NDArray[np.float32], rate_hz: int, key: str, speed: float) -> tuple[list[Match], int]:
@@ -113,20 +112,20 @@ def _matches(sound: NDArray[np.float32], rate_hz: int, key: str, speed: float) -
         best = _best_start(levels[start:end], key)
         place = names.get((start, end), f"from {start * HOP_SECONDS * speed:.0f} s")
         place = f"{place} at speed {speed:g}".strip() if speed != 1.0 else place
-        matches.append(Match(best.score, best.payload, place))
+        matches.append(Match(best.score, best.symbols, place))
     return matches, len(pieces) * CELL_HOPS * PERIOD_CELLS
 
 
 def _best_start(levels: NDArray[np.float32], key: str) -> Match:
     """The likeliest payload over all starts of the period; levels are white, [frames, bands]."""
     smooth = uniform_filter1d(levels, CELL_HOPS, axis=0, mode="constant")
-    best = Match(0.0, 0)
+    best = Match(0.0)
     for phase in range(CELL_HOPS):
         scores = _scores(smooth[phase::CELL_HOPS], key, range(PERIOD_CELLS))
         total = scores.max(axis=1).sum(axis=0)
         shift = int(total.argmax())
         if total[shift] > best.score:
-            best = Match(float(total[shift]), payload_from(scores[:, :, shift].argmax(axis=1).tolist()))
+            best = Match(float(total[shift]), tuple(scores[:, :, shift].argmax(axis=1).tolist()))
     return best
 
 

@@ -39,13 +39,17 @@ class Finding:
         found = []
         if self.credentials.state in DAMAGED:
             found.append(f"the credentials are {self.credentials.state}: the file was changed after it was signed")
-        payloads = {d.payload for d in (self.sound, self.picture) if d and d.found}
-        if len(payloads) > 1:
+        marks = [mark for mark in (self.sound, self.picture) if mark is not None and mark.found]
+        if len(marks) == 2 and not self._marks_agree():
             found.append("sound and picture are marked by different bundles")
         bundle = self.credentials.conversion.get("bundle")
-        if isinstance(bundle, str) and payloads - {payload_of(bundle)}:
+        if isinstance(bundle, str) and not all(mark.is_of(payload_of(bundle)) for mark in marks):
             found.append("a mark is of another bundle than the credentials name")
         return found
+
+    def _marks_agree(self) -> bool:
+        assert self.sound is not None and self.picture is not None
+        return self.picture.payload == self.sound.payload >> self.sound.bits - self.picture.bits
 
     @property
     def exit_code(self) -> int:

@@ -26,12 +26,13 @@ def test_payload_of_a_digest_is_the_beginning_of_its_sha256() -> None:
 
 
 def test_the_bound_counts_payloads_places_and_stages() -> None:
-    found = verdict(Match(7.5, 5), n_places=120, seconds=3.0)
+    found = verdict(Match(7.5, (0, 5)), n_symbols=2, n_places=120, seconds=3.0)
     assert found.false_alarm == pytest.approx(2**16 * 120 * 2 * math.exp(-28.125), rel=1e-9)  # 1e-5
-    assert not found.found and found.payload == 5
-    assert verdict(Match(8.5, 5), n_places=1, seconds=3.0).found
-    assert verdict(Match(0.0, 0), n_places=0, seconds=0.0).false_alarm == 1.0
-    assert verdict(Match(1e3, 0), n_places=1, seconds=1.0).false_alarm > 0  # no underflow to "impossible"
+    assert not found.found and found.payload == 5 and found.bits == 16
+    assert verdict(Match(6.4, (5,)), n_symbols=1, n_places=1, seconds=3.0).found  # half the payload, a lower hurdle
+    assert verdict(Match(8.5, (1, 2)), n_symbols=2, n_places=1, seconds=3.0).found
+    assert verdict(Match(0.0), n_symbols=2, n_places=0, seconds=0.0).false_alarm == 1.0
+    assert verdict(Match(1e3), n_symbols=1, n_places=1, seconds=1.0).false_alarm > 0  # no underflow to "impossible"
 
 
 def test_the_bound_holds_for_random_signs_and_phases(rng) -> None:
@@ -52,3 +53,9 @@ def test_a_key_gives_the_same_numbers_everywhere() -> None:
 
 
 FIRST_OF_PUBLIC_KEY = [27458, 30806, 52332, 7301]
+
+
+def test_a_stream_of_fewer_bits_is_compared_by_those() -> None:
+    first = verdict(Match(9.0, (0x12,)), n_symbols=1, n_places=1, seconds=1.0)
+    assert first.is_of(0x1234) and first.is_of(0x12FF) and not first.is_of(0x1334)
+    assert not verdict(Match(1.0, (0x12,)), n_symbols=1, n_places=1, seconds=1.0).is_of(0x1234)  # not found

@@ -17,7 +17,7 @@ PAYLOAD = 0x1DEA
 def test_what_is_marked_is_found_at_every_size(size) -> None:
     frames = moving_pictures(25, size)
     found = detect_picture(mark_frames(frames, payload=PAYLOAD), fps=FPS)
-    assert found.found and found.payload == PAYLOAD and found.place == "" and found.seconds == pytest.approx(1.0)
+    assert found.found and found.payload == PAYLOAD >> 8 and found.place == "" and found.seconds == pytest.approx(1.0)
     assert not detect_picture(frames, fps=FPS).found
 
 
@@ -64,16 +64,16 @@ def test_codecs_sizes_and_crops_are_survived(attacks, rng, name) -> None:
     marked = attacks.Clip(list(mark_frames(moving_pictures(60), payload=PAYLOAD)), None, FPS, 16_000)
     after = attacks.ATTACKS[name][0](attacks.through_h264(marked, 16, preset="veryfast"), rng)
     found = detect_picture(after.frames, fps=after.fps)
-    assert found.found and found.payload == PAYLOAD
+    assert found.found and found.payload == PAYLOAD >> 8
     assert ("cropped" in found.place) == ("crop" in name)
 
 
 def test_another_key_finds_nothing_and_a_mirror_image_is_recognised() -> None:
     marked = list(mark_frames(moving_pictures(10), payload=PAYLOAD, key="a secret"))
     assert not detect_picture(marked, fps=FPS).found
-    assert detect_picture(marked, fps=FPS, key="a secret").payload == PAYLOAD
+    assert detect_picture(marked, fps=FPS, key="a secret").payload == PAYLOAD >> 8
     mirrored = detect_picture([frame[:, ::-1] for frame in marked], fps=FPS, key="a secret")
-    assert mirrored.found and mirrored.payload == PAYLOAD and "mirrored" in mirrored.place
+    assert mirrored.found and mirrored.payload == PAYLOAD >> 8 and "mirrored" in mirrored.place
 
 
 def test_a_marked_excerpt_in_a_long_film_is_found() -> None:
@@ -83,7 +83,7 @@ def test_a_marked_excerpt_in_a_long_film_is_found() -> None:
         frame = marked[number - 100] if 100 <= number < 140 else moving_pictures(1, seed=2)[0]
         search.add(frame, number / 4)
     found = search.detect(seconds=60.0)
-    assert found.found and found.payload == PAYLOAD and found.place == "from 25 s"
+    assert found.found and found.payload == PAYLOAD >> 8 and found.place == "from 25 s"
 
 
 def test_nothing_to_see_is_no_finding() -> None:
@@ -93,13 +93,12 @@ def test_nothing_to_see_is_no_finding() -> None:
 
 
 def test_scores_of_chance_have_mean_0_and_deviation_1() -> None:
-    """Over keys, as of sound; the mean of squares errs by about 0.02."""
+    """Over keys: 24 x 256 independent values; their mean errs by about 0.013, that of their squares by 0.02."""
     frames, squares, means = moving_pictures(5), [], []
     for number in range(24):
-        scores = scores_in_place(frames, key=f"key {number}")
-        sums = scores[0][:, None] + scores[1]
-        squares.append(np.mean(sums**2))
-        means.append(sums.mean())
+        (scores,) = scores_in_place(frames, key=f"key {number}")
+        squares.append(np.mean(scores**2))
+        means.append(scores.mean())
     assert np.mean(means) == pytest.approx(0.0, abs=0.06)
     assert np.mean(squares) == pytest.approx(1.0, abs=0.08)
 
@@ -108,4 +107,4 @@ def test_real_pictures_are_marked_and_unmarked_ones_are_not_suspected(shared_dat
     for path in sorted((shared_data / "grid" / "other_speakers").glob("*.mpg"))[::5]:
         frames = list(read_frames(path, fps=FPS, n_frames=25))
         assert not detect_picture(frames, fps=FPS).found
-        assert detect_picture(mark_frames(frames, payload=PAYLOAD), fps=FPS).payload == PAYLOAD
+        assert detect_picture(mark_frames(frames, payload=PAYLOAD), fps=FPS).payload == PAYLOAD >> 8

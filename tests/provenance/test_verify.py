@@ -40,7 +40,7 @@ def test_a_signed_video_says_what_it_is(signed_video) -> None:
         "consents": [{"who": "Mary Example"}],
     }
     for found in (finding.sound, finding.picture):
-        assert found is not None and found.found and found.payload == payload_of(BUNDLE)
+        assert found is not None and found.is_of(payload_of(BUNDLE))
     assert finding.contradictions == [] and finding.exit_code == EXIT_FOUND
     assert ASSERTION.encode() in signed_video.read_bytes() and TRAINED.encode() in signed_video.read_bytes()
 
@@ -96,8 +96,7 @@ def test_all_three_attacks_together_leave_the_marks(attacks, tmp_path, rng) -> N
     path = tmp_path / "after.mp4"
     write_video(path, after.frames, after.waveform, fps=FPS, sample_rate_hz=RATE_HZ)
     finding = verify(path)
-    assert finding.sound.found and finding.picture.found
-    assert {finding.sound.payload, finding.picture.payload} == {payload_of(BUNDLE)}
+    assert finding.sound.is_of(payload_of(BUNDLE)) and finding.picture.is_of(payload_of(BUNDLE))
 
 
 def test_a_sound_alone_is_marked_and_signed(tmp_path) -> None:
