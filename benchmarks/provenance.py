@@ -46,7 +46,7 @@ FPS = 25
 SUFFIXES = (".mp4", ".mpg", ".wav", ".flac")
 LENGTHS_SECONDS = (1.0, 2.0, 3.0)
 CUT_ATTACKS = ("as written", "all three together")
-N_WRONG_KEYS = 12
+N_WRONG_KEYS = 8
 PESQ_RATE_HZ = 16_000
 
 

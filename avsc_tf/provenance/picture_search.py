@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
@@ -110,7 +111,6 @@ def _best(scores: NDArray[np.float32], place: str) -> Match:
 
 def _search(residual: NDArray[np.float32], key: str) -> tuple[Match, int]:
     """The best match over crops, their offsets and mirror images, and how many places that were."""
-    fy, fx = waves()
     matches, n_places = [], 0
     for mirrored in (False, True):
         picture = residual[:, ::-1] if mirrored else residual
@@ -118,9 +118,16 @@ def _search(residual: NDArray[np.float32], key: str) -> tuple[Match, int]:
             for wide in CROPS:
                 height, width = round(GRID * tall), round(GRID * wide)
                 part = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-                down, across = np.meshgrid(np.arange(GRID - height + 1), np.arange(GRID - width + 1), indexing="ij")
-                turns = np.exp(2j * np.pi * (down.reshape(-1, 1) * fy + across.reshape(-1, 1) * fx) / GRID)
+                turns = _turns(GRID - height, GRID - width)
                 place = f"cropped to {wide:.0%} x {tall:.0%}" + (", mirrored" if mirrored else "")
-                matches.append(_best(_correlations(_spectrum(part), turns.astype(np.complex64), key), place))
+                matches.append(_best(_correlations(_spectrum(part), turns, key), place))
                 n_places += len(turns)
     return best_of(matches), n_places
+
+
+@functools.lru_cache(maxsize=len(CROPS) ** 2)
+def _turns(most_down: int, most_across: int) -> NDArray[np.complex64]:
+    """What shifts of up to so many pixels do to the components: [shifts, waves]."""
+    fy, fx = waves()
+    down, across = np.meshgrid(np.arange(most_down + 1), np.arange(most_across + 1), indexing="ij")
+    return np.exp(2j * np.pi * (down.reshape(-1, 1) * fy + across.reshape(-1, 1) * fx) / GRID).astype(np.complex64)

@@ -16,7 +16,7 @@ def figures(monkeypatch):
 
 
 def test_wilsons_interval(figures) -> None:
-    """9 of 10: Wilson 1927, by hand: centre 0.7889 / 1.3842 ... = 0.596 to 0.982; none of 100 has 0 to 0.037."""
+    """9 of 10: 0.596 to 0.982; none of 100: 0 to 0.037 (Wilson 1927)."""
     found = figures.wilson(9, 10)
     assert (found["low"], found["high"]) == pytest.approx((0.5958, 0.9821), abs=1e-4)
     none = figures.wilson(0, 100)
