@@ -50,6 +50,10 @@ class ListeningError(AvscError):
     """A listening test cannot be built, served or analysed from what was named."""
 
 
+class ServiceError(AvscError):
+    """The service cannot be started as asked, or does not take a request."""
+
+
 class StageError(AvscError):
     """A stage of a workflow failed; its own message was printed before."""
 

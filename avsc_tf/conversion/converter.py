@@ -65,6 +65,8 @@ class Converter:
         modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
         origin: the bundle, and the consents that every conversion is checked against.
         provenance: how files are marked and signed; None writes them without marks and credentials.
+        on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it
+            raises ends the conversion.
     """
 
     config: Config
@@ -75,6 +77,7 @@ class Converter:
     modalities: str = ""
     origin: Origin = field(default_factory=Origin)
     provenance: Provenance | None = field(default_factory=Provenance)
+    on_stage: Callable[[str, float], object] | None = field(default=None, repr=False)
     timebase: Timebase = field(init=False)
     unfamiliar: list[Path] = field(init=False, default_factory=list)  # clips of somebody else, see `is_unfamiliar`
     partial: dict[Path, str] = field(init=False, default_factory=dict)  # what clips lacked: "sound" or "picture"
@@ -94,6 +97,10 @@ class Converter:
         """Whether the networks make a face."""
         return self.modalities != "audio"
 
+    def _at(self, stage: str, share: float = 0.0) -> None:
+        if self.on_stage is not None:
+            self.on_stage(stage, share)
+
     def read(self, clip: Path) -> PartialClip:
         """Features of a source clip, made as `prepare` makes them.
 
@@ -103,6 +110,7 @@ class Converter:
             ConsentError: the target's consent has ended.
         """
         self.origin.check()
+        self._at("read")
         if self._extractor is None:
             self._extractor = ClipExtractor(self.config)
         source = read_clip(self._extractor, _with_own_sound(clip), sound=self.has_voice, picture=self.has_face)
@@ -152,6 +160,7 @@ class Converter:
         spoken = [f.mel for f in features if f.mel is not None]
         if len(spoken) < len(features):
             raise ValueError("these networks have no voice")
+        self._at("speak")
         if vocoder == "griffin-lim":
             mels = [self.statistics.restore("target", "mel", mel) for mel in spoken]
             waveforms = [griffin_lim(mel, self.config.acoustic, self.timebase, seed=seed) for mel in mels]
@@ -184,6 +193,7 @@ class Converter:
             mel = features.mel.reshape(n_frames, per, -1)
         parts = []
         for start in range(0, n_frames, FRAMES_A_BATCH):
+            self._at("paint", start / n_frames)
             batch = slice(start, start + FRAMES_A_BATCH)
             images = self.generator({"mel": mel[batch], "facial": facial[batch]}, training=False)
             parts.append(np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8))

@@ -5,7 +5,6 @@ Nothing that is sent names a system or an utterance, and no answers can be read 
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,19 @@ from avsc_tf.listening.design import (
 )
 from avsc_tf.listening.plan import Page
 from avsc_tf.listening.store import AnswerStore, RaterState, RefusedError
+from avsc_tf.web.headers import COMMON, content_security_policy, sender_with
+from avsc_tf.web.listening_socket import listen
 
 MAX_BODY_BYTES = 2048
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; media-src 'self'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_POLICY = content_security_policy(
+    script_src="'unsafe-inline'",
+    style_src="'unsafe-inline'",
+    media_src="'self'",
+    connect_src="'self'",
+    img_src="data:",
+    form_action="'none'",
 )
-_HEADERS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
+_HEADERS = {"content-security-policy": _POLICY, **COMMON}
 
 
 class Consent(BaseModel):
@@ -68,19 +69,9 @@ def serve(test: Path, db: Path, *, host: str = "127.0.0.1", port: int = 8765) ->
         ListeningError: as `make_app`, or where the address cannot be listened on.
     """
     app = make_app(test, db)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise ListeningError(
-            f"--host {host} --port {port}: cannot listen there ({error}). Name another port."
-        ) from error
+    listening, address = listen(host, port, error=ListeningError)
     with listening:
-        address = f"[{host}]" if family == socket.AF_INET6 else host
-        print(
-            f"http://{address}:{listening.getsockname()[1]}/ shows {test}; answers go to {db}; Ctrl-C ends it",
-            flush=True,
-        )
+        print(f"{address} shows {test}; answers go to {db}; Ctrl-C ends it", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
 
@@ -156,14 +147,8 @@ class _Border:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        cache = b"max-age=86400, immutable" if scope["path"].startswith(f"/{MEDIA_NAME}/") else b"no-store"
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *own, (b"cache-control", cache)]
-            await send(message)
-
+        cache = "max-age=86400, immutable" if scope["path"].startswith(f"/{MEDIA_NAME}/") else "no-store"
+        send_with_headers = sender_with(send, lambda status: {**_HEADERS, "cache-control": cache})
         body = b""
         while scope["method"] not in ("GET", "HEAD"):
             message = await receive()

@@ -19,7 +19,13 @@ _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
 PROGRAM_STREAM_SUFFIXES = (".mpg", ".mpeg", ".vob")
 # A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
 _DECLARED_TOLERANCE_SECONDS = Fraction(1, 4)
+_options = {"protocol_whitelist": "file"}  # a file that names others (a playlist) fetches nothing from elsewhere
 _SEEK_LEADS_SECONDS = (0, 1, 5, 20)  # key frames are sought by decoding time, which may lie before presentation
+
+
+def restrict_containers(options: dict[str, str]) -> None:
+    """Options of FFmpeg's demuxers for every file this process opens from now on, beside the protocol."""
+    _options.update(options)
 
 
 def require_file(path: Path) -> None:
@@ -59,7 +65,8 @@ def open_container(path: Path) -> Iterator[Any]:
     if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
         check_program_stream(path)
     try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:  # a name may hold a colon
+        # "file:" because a name may hold a colon. Not `options`: PyAV then frees beyond the streams known at first.
+        with av.open(f"file:{path}", metadata_errors="replace", container_options=dict(_options)) as container:
             yield container
     except (av.error.FFmpegError, EOFError) as error:
         why = getattr(error, "strerror", None) or error

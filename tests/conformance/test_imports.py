@@ -28,8 +28,10 @@ MAY_IMPORT = {
     "provenance": CORE | {"media"},
     "conversion": CORE | {"provenance", "media", "features", "layers", "models"},
     "evaluation": CORE | STAGES | {"records", "measures"},
-    "listening": CORE | {"media", "features", "evaluation"},  # evaluation: intervals, style of plots
+    "web": CORE,
+    "listening": CORE | {"media", "features", "evaluation", "web"},  # evaluation: intervals, style of plots
     "serving": CORE | {"features", "layers", "models", "conversion"},
+    "service": CORE | {"media", "conversion", "serving", "web"},
     "demo": CORE | {"media"},
     "workflow": None,  # the demo's stages in order: may use everything
 }

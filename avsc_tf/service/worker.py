@@ -1,0 +1,108 @@
+"""The process that holds the networks: clean clips in, finished videos out, one at a time.
+
+Started with one argument of JSON, `{"bundle": [...], "vocoders": [...]}`. Says `{"ready": {...}}` or
+`{"failed": ..., "kind": ...}`, then for each job `{"stage": ..., "share": ...}` and last `{"done": {...}}` or
+`{"error": ..., "kind": ...}`. It ends when standard input does, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from avsc_tf.errors import AvscError
+
+
+class _CancelledError(Exception):
+    """Asked to stop between two stages."""
+
+
+class _Channel:
+    """Messages of this process and jobs for it."""
+
+    def __init__(self) -> None:
+        self._out = os.dup(1)
+        os.dup2(2, 1)  # what libraries print must not look like a message
+        self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.cancelled = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if "cancel" in message:
+                self.cancelled.set()
+            else:
+                self.cancelled.clear()
+                self.jobs.put(message)
+        os._exit(0)
+
+    def say(self, **message: Any) -> None:
+        os.write(self._out, (json.dumps(message) + "\n").encode())
+
+    def at(self, stage: str, share: float) -> None:
+        if self.cancelled.is_set():
+            raise _CancelledError
+        self.say(stage=stage, share=round(share, 3))
+
+
+def main() -> None:
+    """Load, then convert until standard input ends."""
+    channel = _Channel()
+    asked = json.loads(sys.argv[1])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
+
+    try:
+        runs = [Path(run) for run in asked["bundle"]]
+        modalities = modalities_of(*runs)
+        vocoders = vocoders_of(modalities, None if modalities == "visual" else asked["vocoders"], runs[0])
+        converter = load_bundle(*runs, vocoders=vocoders)
+    except AvscError as error:
+        channel.say(failed=str(error), kind=type(error).__name__)
+        return
+    converter.on_stage = channel.at
+    time = converter.config.time
+    channel.say(
+        ready={
+            "fps": time.video_fps,
+            "sample_rate_hz": time.sample_rate_hz,
+            "sound": converter.has_voice,
+            "picture": converter.has_face,
+            "vocoders": list(vocoders),
+        }
+    )
+    while True:
+        _convert(converter, channel.jobs.get(), channel)
+
+
+def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
+    clip, output = Path(job["clip"]), Path(job["output"])
+    try:
+        converter.unfamiliar.clear()
+        converter.partial.clear()
+        from avsc_tf.conversion.jobs import Job
+
+        errors = converter.convert_jobs([Job(clip, {job["vocoder"]: output})], seed=job["seed"])
+        for error in errors.values():
+            raise error
+    except _CancelledError:
+        channel.say(error="cancelled", kind="cancelled")
+    except AvscError as error:
+        channel.say(error=str(error), kind=type(error).__name__)
+    except MemoryError:
+        channel.say(error="the upload needs more memory to convert than there is. Send a shorter clip.", kind="memory")
+    else:
+        channel.say(done={"notes": _notes(converter, clip)})
+
+
+def _notes(converter: Any, clip: Path) -> list[str]:
+    from avsc_tf.conversion.notes import notes_on
+
+    return [note.replace(str(clip), "the upload") for note in notes_on(converter)]

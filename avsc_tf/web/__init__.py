@@ -1,0 +1,1 @@
+"""What every server of the package shares: where it listens, and the headers on all it sends."""
