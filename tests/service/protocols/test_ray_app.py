@@ -146,9 +146,7 @@ def wait_for_end(tool: Tool, job: str, seconds: float) -> dict:
     return state
 
 
-def test_a_killed_replica_goes_on_with_the_queue(
-    root: Path, tiny_bundle: Path, clip: Path, tmp_path: Path
-) -> None:
+def test_a_killed_replica_goes_on_with_the_queue(root: Path, tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
     settings = ("--set", "conversion.offered=[griffin-lim]", "--set", "conversion.vocoder=griffin-lim")
     with served(root, tiny_bundle, tmp_path / "ray", "--ray", *settings) as tool:
         status, body = tool.request("POST", "/v1/conversions", clip.read_bytes(), **{"content-type": "video/mp4"})
