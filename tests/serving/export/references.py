@@ -142,8 +142,9 @@ def speech(served, *, jit_compile: bool = False) -> None:
         n = per * clip.n_frames
         same_draws(served, clip, sampled[k][:n], inputs["uniform"][k][:n])
         wanted = match_mel(sampled[k][:n], clip.mel, config, passes=config.wavenet.mel_matching_passes)
-        # The same graph sampled both; spectra in float32, and the mel came through its standardisation.
-        np.testing.assert_allclose(served_speech[k][:n], wanted, rtol=0, atol=2e-5)
+        # The same graph sampled both. Spectra are float32, 1e-7 of their loudest bin; a random network's sound is loud
+        # where the mel is not, and the pass lifts its empty bands by up to 26 dB, rounding and all.
+        np.testing.assert_allclose(served_speech[k][:n], wanted, rtol=0, atol=1e-4)
         assert wanted.std() > 1e-3 and not served_speech[k][n:].any()
 
 
