@@ -38,13 +38,13 @@ def main() -> int:
     args = parser.parse_args()
     if len(args.bundle) > 2:
         parser.error("--bundle takes one run folder, or two")
+    provenance = provenance_from_args(args)
     from avsc_tf.conversion.converter import steps_of
     from avsc_tf.conversion.notes import notes_on
     from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
     modalities = modalities_of(*args.bundle)
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
-    provenance = provenance_from_args(args)
     jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
     converter = load_bundle(*args.bundle, vocoders=vocoders)
     converter.provenance = provenance

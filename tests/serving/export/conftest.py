@@ -46,7 +46,7 @@ TINY = (
     "wavenet.skip_channels=12",
     "wavenet.post_channels=14",
     "wavenet.condition_channels=13",
-    "wavenet.mel_matching_passes=3",
+    "wavenet.mel_matching_passes=1",
 )
 CONSENT = Consent(who="Mary Example", what_for=("tests",))
 
