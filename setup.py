@@ -57,7 +57,9 @@ SERVING = [
     "python-multipart>=0.0.18,<0.1",  # uploads of forms, read as a stream
     "prometheus-client>=0.20,<1",
     "tensorflow-serving-api==2.17.1",  # the protocol, of the same version as TensorFlow
-    "grpcio>=1.62,<2",
+    "grpcio>=1.62.3,<2",
+    "grpcio-health-checking>=1.62.3,<1.63",  # later ones want protobuf 5
+    "grpcio-reflection>=1.62.3,<1.63",
 ]
 
 LISTENING = [
@@ -74,7 +76,7 @@ IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the wa
 ]
 
 RAY = [
-    "ray[train,serve]>=2.44,<2.61",  # preparation, training, serving on many machines; resolves with the pins above
+    "ray[train,serve]>=2.60,<2.61",  # preparation, training, serving on many machines; resolves with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
 ]
 

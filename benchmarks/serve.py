@@ -5,7 +5,8 @@
 A server is started with Griffin-Lim voices. All clients send a short clip of a painted face at the same moment, each
 of its own length, every eighth a damaged one, and follow their job by its state. A job is lost where it does not end;
 it is wrong where the video has not its clip's length, or a damaged clip gives no error. Then requests of all kinds are
-made, and the slope of each process's memory over them is fitted, with its 95 % interval.
+made, and the slope of each process's memory over them is fitted, with its 95 % interval. The converter's is that over
+the load itself, whose clips differ in length: what it grows by at first is the longest clip met so far.
 """
 
 from __future__ import annotations

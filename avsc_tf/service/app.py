@@ -16,11 +16,12 @@ from starlette.staticfiles import StaticFiles
 
 from avsc_tf.service import routes
 from avsc_tf.service.access import COOKIE
-from avsc_tf.service.border import Border
+from avsc_tf.service.border import Border, needs_no_token
 from avsc_tf.service.core import Service
-from avsc_tf.service.refusals import RefusedError, handle_refusals, told
+from avsc_tf.service.refusals import MEANINGS, RefusedError, handle_refusals, told
 
 _SITE = Path(__file__).parent / "site"
+_ERROR = {"$ref": "#/components/schemas/Error"}
 _ABOUT = """Converts a clip of the source speaker to a video of the target speaker, voice and face together.
 
 Send a clip to `POST /v1/conversions`, follow the job it answers with, fetch the result. Errors are `{"error": "..."}`.
@@ -172,7 +173,8 @@ def logout() -> Response:
 
 
 def _say_tokens(app: FastAPI) -> None:
-    """Name the tokens in OpenAPI."""
+    """Name the tokens in OpenAPI, and their lack wherever one is needed."""
+    refused = {"description": MEANINGS[401], "content": {"application/json": {"schema": _ERROR}}}
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -180,6 +182,12 @@ def _say_tokens(app: FastAPI) -> None:
         schemes = {"token": {"type": "http", "scheme": "bearer"}}
         schema.setdefault("components", {})["securitySchemes"] = schemes
         schema["security"] = [{"token": []}]
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                if needs_no_token(path):
+                    operation["security"] = []
+                else:
+                    operation["responses"].setdefault("401", refused)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -87,8 +87,7 @@ class Border:
             if wait:
                 retry = {"retry-after": str(max(1, math.ceil(wait)))}
                 return RefusedError(429, "too many requests; wait a little", retry)
-        is_open = path in _OPEN or path.startswith(_OPEN_FOLDERS)
-        if identity is None and not is_open:
+        if identity is None and not needs_no_token(path):
             return RefusedError(401, "a token is needed: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
         by_browser = identity is None or identity.by_cookie
         if scope["method"] not in _SAFE_METHODS and by_browser and not _is_same_origin(headers):
@@ -119,6 +118,11 @@ class Border:
             return message
 
         return receive_limited
+
+
+def needs_no_token(path: str) -> bool:
+    """Whether anybody may ask for an address."""
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
 
 
 def _is_same_origin(headers: Headers) -> bool:

@@ -1,7 +1,8 @@
 """What a process that reads a stranger's file may still do: limits of the kernel, put on by the process itself.
 
 Always: memory, processor time, file size, open files, no core dump, no new privileges. Where the kernel has them:
-Landlock (only named folders can be read, only one written, no TCP) and a network namespace without any network.
+Landlock (only named folders can be read, only one written, no TCP, no signal to processes outside) and a network
+namespace without any network.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWNET = 0x40000000
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # system calls; the same on every architecture
 _READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
 _FILE_RIGHTS = _EXECUTE | 1 << 1 | _READ_FILE | 1 << 14  # those that a rule on a single file may name
 _RIGHTS_OF_ABI = (0, (1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1)  # file system rights that ABI 1, 2 and 3 know
 _TCP = 0b11  # bind and connect, from ABI 4 on
+_SCOPES = 0b11  # abstract sockets and signals of processes outside, from ABI 6 on
 
 
 def limit_resources(*, memory_bytes: int, cpu_seconds: int, file_bytes: int, open_files: int) -> None:
@@ -32,6 +35,13 @@ def limit_resources(*, memory_bytes: int, cpu_seconds: int, file_bytes: int, ope
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes,) * 2)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """Be killed when the parent ends, also if it has already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def confine(*, readable: Iterable[Path], writable: Path) -> list[str]:
@@ -64,7 +74,8 @@ def _landlock(libc: ctypes.CDLL, readable: Iterable[Path], writable: Path) -> bo
     if abi < 1:
         return False
     rights = _RIGHTS_OF_ABI[min(abi, len(_RIGHTS_OF_ABI) - 1)]
-    attributes = struct.pack("QQ", rights, _TCP) if abi >= 4 else struct.pack("Q", rights)
+    known = 3 if abi >= 6 else 2 if abi >= 4 else 1  # fields of the attributes
+    attributes = struct.pack(f"{known}Q", *(rights, _TCP, _SCOPES)[:known])
     ruleset = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         return False

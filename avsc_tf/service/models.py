@@ -35,6 +35,7 @@ FIRST_STARTS = 3  # that may fail before the first success
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 60.0  # before the process is started again; doubled each time
 STEADY_SECONDS = 60.0  # after which a start counts as a success
 ENDING_SECONDS = 5.0
+KEPT_VARIABLES = ("CUDA_", "HOME", "LANG", "LC_", "LD_", "NVIDIA_", "OMP_", "PATH", "PYTHON", "TF_", "TMPDIR", "XLA_")
 
 
 @dataclass
@@ -276,6 +277,7 @@ def _relay(log: IO[bytes] | None) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with this package to be found."""
+    """What TensorFlow needs of this process's environment, no tokens, and where this package is found."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
     here = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [here, kept.get("PYTHONPATH", "")]))}

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from avsc_tf.errors import ServiceError
 
@@ -59,11 +60,18 @@ def handle_refusals(app: FastAPI) -> None:
         return error.response()
 
     @app.exception_handler(HTTPException)
-    def http(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {"allow": _methods(request)} if error.status_code == 405 else error.headers
+        return JSONResponse({"error": str(error.detail)}, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         """Where and why; never what was sent."""
         found = [f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()]
         return JSONResponse({"error": "; ".join(found) or "not understood"}, 422)
+
+
+def _methods(request: Request) -> str:
+    """Of all routes of the address; the framework names those of the first one alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))

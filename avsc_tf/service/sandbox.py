@@ -49,11 +49,15 @@ class CancelledError(Exception):
 
 
 class Sandbox:
-    """Decodes one upload at a time in a forked, confined child of a process that has the decoders loaded."""
+    """Decodes one upload at a time in a forked, confined child of a process that has the decoders loaded.
+
+    Safe to call from several threads; they wait for each other.
+    """
 
     def __init__(self, clip: ClipSettings, decoder: DecoderSettings) -> None:
         self._clip, self._decoder = clip, decoder
         self._process: LineProcess | None = None
+        self._lock = threading.Lock()
         self.in_force: tuple[str, ...] = ()  # what the last child could give up, see `confine`
         self.restarts = -1
 
@@ -87,16 +91,17 @@ class Sandbox:
         Raises:
             RefusedUploadError: it is not to be had. CancelledError. ProcessEndedError: the forking process died.
         """
-        self.start()
-        assert self._process is not None
         request: dict[str, Any] = {**dataclasses.asdict(wanted), "upload": str(upload), "folder": str(folder)}
         request |= {"clip": dataclasses.asdict(self._clip), "decoder": dataclasses.asdict(self._decoder)}
-        try:
-            self._process.say(request)
-            answer = self._wait(self._process, cancelled, progress)
-        except ProcessEndedError:
-            self.close()
-            raise
+        with self._lock:
+            self.start()
+            assert self._process is not None
+            try:
+                self._process.say(request)
+                answer = self._wait(self._process, cancelled, progress)
+            except ProcessEndedError:
+                self.close()
+                raise
         return folder / CLEAN_NAME, self._outcome(answer, upload, folder)
 
     def _wait(

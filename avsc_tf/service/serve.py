@@ -120,11 +120,22 @@ def _protocol(limits: ConnectionSettings) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._waiting = self.loop.call_later(limits.header_seconds, self._drop_if_silent)
+            self._wait()
             self._watch()
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._waiting is None:
+                self._wait()
+
+        def _wait(self) -> None:
+            self._waiting = self.loop.call_later(limits.header_seconds, self._drop_if_silent)
+
         def _drop_if_silent(self) -> None:
-            if self.cycle is None:
+            """Abort where a head, the first or a later one, has been begun and is still not whole."""
+            self._waiting = None
+            has_begun = self.cycle is None or (self.cycle.response_complete and self.conn.trailing_data[0])
+            if has_begun:
                 self.transport.abort()
 
         def _watch(self, before: int = 0) -> None:

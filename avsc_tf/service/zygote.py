@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc_tf.errors import MediaError
-from avsc_tf.service.confine import code_folders, confine, limit_resources
+from avsc_tf.service.confine import code_folders, confine, end_with_parent, limit_resources
 from avsc_tf.service.decode import LimitError, clean_copy
 from avsc_tf.service.settings import ClipSettings, DecoderSettings
 
@@ -76,10 +76,10 @@ class _Lines:
 
 def _serve(request: dict[str, Any], lines: _Lines) -> dict[str, Any]:
     reading, writing = os.pipe()
-    pid = os.fork()
+    own_pid, pid = os.getpid(), os.fork()
     if pid == 0:
         os.close(reading)
-        _child(request, writing)
+        _child(request, writing, own_pid)
     os.close(writing)
     handle = os.pidfd_open(pid)
     deadline = time.monotonic() + request["decoder"]["wall_seconds"]
@@ -134,9 +134,10 @@ def _drain(reading: int, report: bytes) -> bytes:
     return report
 
 
-def _child(request: dict[str, Any], writing: int) -> None:
+def _child(request: dict[str, Any], writing: int, parent_pid: int) -> None:
     """Never returns."""
     try:
+        end_with_parent(parent_pid)
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):

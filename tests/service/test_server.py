@@ -236,6 +236,12 @@ def test_slow_clients_are_dropped(idle: Any, clip: Path) -> None:
             raw.sendall(sent)
             assert client.get("/health/live").status == 200
             assert raw.recv(1000)[: len(b"HTTP/1.1 408 ")] == answered
+    with socket.create_connection(("127.0.0.1", client.port), timeout=20) as raw:  # within the head of a second request
+        raw.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" + head[:40])
+        received = b""
+        while got := raw.recv(1000):
+            received += got
+        assert received.startswith(b"HTTP/1.1 200 ") and received.count(b"HTTP/1.1") == 1
     assert not list(service.storage.uploads.iterdir()) and not service.uploading
 
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from avsc_tf.errors import BundleError
+from avsc_tf.service import models
 from avsc_tf.service.codes import CallError, Code
 from avsc_tf.service.limits import ModelLimits
 from avsc_tf.service.model_process.folders import find_models
@@ -256,6 +257,12 @@ def host_modules() -> str:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     return done.stdout
+
+
+def test_the_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVSC_TF_TOKENS", "somebody secret")
+    assert "AVSC_TF_TOKENS" in os.environ
+    assert not [name for name in models._environment() if "TOKEN" in name or "KEY" in name]
 
 
 class TestLimits:
