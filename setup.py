@@ -112,6 +112,8 @@ setup(
             "records/*.html",
             "listening/*.html",
             "listening/site/*",
+            "service/site/*.html",
+            "service/site/static/*",
         ]
     },
     python_requires=">=3.11,<3.13",

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "web": CORE,
     "listening": CORE | {"media", "features", "evaluation", "web"},  # evaluation: intervals, style of plots
     "serving": CORE | {"features", "layers", "models", "conversion"},
-    "service": CORE | {"media", "conversion", "serving", "web"},
+    "service": CORE | {"media", "provenance", "conversion", "serving", "web"},
     "demo": CORE | {"media"},
     "workflow": None,  # the demo's stages in order: may use everything
 }
