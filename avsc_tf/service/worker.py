@@ -66,8 +66,7 @@ def main() -> None:
         vocoders = vocoders_of(modalities, None if modalities == "visual" else asked["vocoders"], runs[0])
         converter = load_bundle(*runs, vocoders=vocoders)
         converter.provenance = ProvenanceSettings(**asked["provenance"]).provenance()
-        if converter.provenance is not None:
-            converter.provenance.identity()
+        converter.check_signing()
     except AvscError as error:
         channel.say(failed=str(error), kind=type(error).__name__)
         return
