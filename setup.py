@@ -37,8 +37,8 @@ REQUIREMENTS = [
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
-    "c2pa-python>=0.30,<0.40",  # Content Credentials: the reference implementation, in one wheel; 0.x may break
-    "cryptography>=43,<51",  # the local signing key and its certificate
+    "c2pa-python>=0.38,<0.39",  # Content Credentials: the reference implementation, in one wheel; its API still moves
+    "cryptography>=42,<51",  # the local signing key and its certificate
 ]
 
 EVALUATION = [
