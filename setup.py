@@ -37,8 +37,8 @@ REQUIREMENTS = [
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
-    "c2pa-python>=0.30,<0.40",  # Content Credentials: the reference implementation, in one wheel; 0.x may break
-    "cryptography>=43,<51",  # the local signing key and its certificate
+    "c2pa-python>=0.38,<0.39",  # Content Credentials: the reference implementation, in one wheel; its API still moves
+    "cryptography>=42,<51",  # the local signing key and its certificate
 ]
 
 EVALUATION = [
@@ -57,7 +57,9 @@ SERVING = [
     "python-multipart>=0.0.18,<0.1",  # uploads of forms, read as a stream
     "prometheus-client>=0.20,<1",
     "tensorflow-serving-api==2.17.1",  # the protocol, of the same version as TensorFlow
-    "grpcio>=1.62,<2",
+    "grpcio>=1.62.3,<2",
+    "grpcio-health-checking>=1.62.3,<1.63",  # later ones want protobuf 5
+    "grpcio-reflection>=1.62.3,<1.63",
 ]
 
 LISTENING = [
@@ -74,7 +76,7 @@ IDENTITY = [  # in no other extra: 130 MB of weights; docs/metrics.md has the wa
 ]
 
 RAY = [
-    "ray[train,serve]>=2.44,<2.61",  # preparation, training, serving on many machines; resolves with the pins above
+    "ray[train,serve]>=2.60,<2.61",  # preparation, training, serving on many machines; resolves with the pins above
     "pyarrow>=17,<26",  # of Ray Train; 26 wants NumPy 2, and does not say so to pip
 ]
 
@@ -110,6 +112,8 @@ setup(
             "records/*.html",
             "listening/*.html",
             "listening/site/*",
+            "service/site/*.html",
+            "service/site/static/*",
         ]
     },
     python_requires=">=3.11,<3.13",

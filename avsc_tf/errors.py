@@ -60,3 +60,7 @@ class StageError(AvscError):
 
 class ExportError(AvscError):
     """A run cannot be written as served models where they were asked for."""
+
+
+class ProvenanceError(AvscError):
+    """A video cannot be signed: its key or certificate is missing, damaged, expired, or not to be written."""

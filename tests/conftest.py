@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,6 +25,15 @@ def free_networks():
         import keras
 
         keras.utils.clear_session(free_memory=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signing_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests sign with a key of their own, never with the user's."""
+    folder = tmp_path_factory.mktemp("signing")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVSC_TF_SIGNING_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from avsc_tf.cli import EXIT_USER_ERROR, print_error, run_tool
 from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs
+from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 
 
 def main() -> int:
@@ -33,9 +34,11 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the WaveNet's samples and Griffin-Lim's phases")
     parser.add_argument("--keep-features", action="store_true", help="also write NAME.npz with what was predicted")
+    add_provenance_arguments(parser)
     args = parser.parse_args()
     if len(args.bundle) > 2:
         parser.error("--bundle takes one run folder, or two")
+    provenance = provenance_from_args(args)
     from avsc_tf.conversion.converter import steps_of
     from avsc_tf.conversion.notes import notes_on
     from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
@@ -44,6 +47,7 @@ def main() -> int:
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
     jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
     converter = load_bundle(*args.bundle, vocoders=vocoders)
+    converter.provenance = provenance
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:
         errors = converter.convert_jobs(jobs, seed=args.seed, keep_features=args.keep_features, advance=bar.update)
     for note in notes_on(converter):

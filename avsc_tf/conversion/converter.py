@@ -22,7 +22,7 @@ from avsc_tf.config import Config
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
 from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
-from avsc_tf.conversion.origin import Origin
+from avsc_tf.conversion.origin import Origin, marked, signature
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
@@ -37,6 +37,7 @@ from avsc_tf.features.steadying import steadied
 from avsc_tf.media.clips import AUDIO_SUFFIXES, ClipSource, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
+from avsc_tf.provenance.marking import Provenance
 from avsc_tf.timebase import Timebase
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little
@@ -63,6 +64,7 @@ class Converter:
         sampler: WaveNet sampler, or None where only Griffin-Lim is wanted.
         modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
         origin: the bundle, and the consents that every conversion is checked against.
+        provenance: how files are marked and signed; None writes them without marks and credentials.
         on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it
             raises ends the conversion.
     """
@@ -74,6 +76,7 @@ class Converter:
     sampler: Any = None
     modalities: str = ""
     origin: Origin = field(default_factory=Origin)
+    provenance: Provenance | None = field(default_factory=Provenance)
     on_stage: Callable[[str, float], object] | None = field(default=None, repr=False)
     timebase: Timebase = field(init=False)
     unfamiliar: list[Path] = field(init=False, default_factory=list)  # clips of somebody else, see `is_unfamiliar`
@@ -224,23 +227,42 @@ class Converter:
         return ConvertedClip(mel, keypoints, vgg, waveform, frames, vocoder)
 
     def convert(self, clip: Path, output: Path, *, vocoder: Vocoder = "wavenet", seed: int = 0) -> ConvertedClip:
-        """Convert one clip and write its mp4 (H.264, AAC; without a face a WAV). Raises MediaError, FaceError."""
+        """Convert one clip and write its mp4 (H.264, AAC; without a face a WAV).
+
+        Returns:
+            What was written, with its marks.
+        Raises:
+            MediaError, FaceError, ConsentError, ProvenanceError.
+        """
+        self.check_signing()
         features = self.convert_features(self.read(clip))
         waveform = self.speak([features], vocoder=vocoder, seed=seed)[0] if self.has_voice else None
         frames = self.paint(features) if self.has_face else None
-        converted = self.in_units(features, waveform, frames, vocoder)
-        self.write(converted, output)
-        return converted
+        return self.write(self.in_units(features, waveform, frames, vocoder), output, seed=seed)
 
-    def write(self, converted: ConvertedClip, output: Path) -> None:
-        """The mp4 of a converted clip, or the WAV of one without a face, whole or not at all. Raises MediaError."""
-        time = self.config.time
+    def check_signing(self) -> None:
+        """Raise ProvenanceError where files could not be signed, before anything is converted."""
+        if self.provenance is not None:
+            self.provenance.identity()
+
+    def write(self, converted: ConvertedClip, output: Path, *, seed: int | None = None) -> ConvertedClip:
+        """The mp4 of a converted clip, or the WAV of one without a face: marked, signed, whole or not at all.
+
+        Returns:
+            The clip with its marks, as it was encoded.
+        Raises:
+            MediaError, ProvenanceError.
+        """
+        time, finish = self.config.time, None
+        if self.provenance is not None:
+            converted = marked(converted, self.origin, self.provenance, sample_rate_hz=time.sample_rate_hz)
+            finish = signature(converted, self.origin, self.provenance, seed=seed)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             if converted.frames is None:
                 assert converted.waveform is not None, "neither voice nor face"
-                write_sound(output, converted.waveform, sample_rate_hz=time.sample_rate_hz)
-                return
+                write_sound(output, converted.waveform, sample_rate_hz=time.sample_rate_hz, finish=finish)
+                return converted
             write_video(
                 output,
                 converted.frames,
@@ -248,9 +270,11 @@ class Converter:
                 fps=time.video_fps,
                 sample_rate_hz=time.sample_rate_hz,
                 audio_codec="aac",
+                finish=finish,
             )
         except OSError as error:
             raise MediaError(f"{output}: cannot be written ({error.strerror}). Name a folder you may write.") from error
+        return converted
 
     def convert_jobs(
         self,
@@ -269,6 +293,7 @@ class Converter:
         Returns:
             The error of each clip that could not be converted.
         """
+        self.check_signing()
         errors: dict[Path, AvscError] = {}
         for start in range(0, len(jobs), CLIPS_A_BATCH):
             batch = jobs[start : start + CLIPS_A_BATCH]
@@ -314,7 +339,7 @@ class Converter:
             try:
                 for vocoder, output in job.outputs.items():
                     converted = self.in_units(target, voices[vocoder][index], frames, vocoder)
-                    self.write(converted, output)
+                    converted = self.write(converted, output, seed=seed)
                     if keep_features:
                         converted.save(output.with_suffix(".npz"))
             except AvscError as error:

@@ -1,11 +1,20 @@
-"""Where a conversion comes from: the bundle that makes it, and who allowed it."""
+"""Where a conversion comes from: the bundle that makes it, and who allowed it; written into what it makes."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from avsc_tf.consent import Consent
+from avsc_tf.conversion.converted import ConvertedClip
+from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX
+from avsc_tf.provenance.marking import Provenance
 
 
 @dataclass(frozen=True)
@@ -29,3 +38,25 @@ class Origin:
         """Of two bundles that convert together."""
         both = hashlib.sha256(f"{self.bundle_digest}\n{other.bundle_digest}\n".encode()).hexdigest()
         return Origin(f"sha256:{both}", tuple(dict.fromkeys((*self.consents, *other.consents))))
+
+
+def marked(converted: ConvertedClip, origin: Origin, provenance: Provenance, *, sample_rate_hz: int) -> ConvertedClip:
+    """The clip with the bundle's mark in its sound and in its frames."""
+    waveform, frames, bundle = converted.waveform, converted.frames, origin.bundle_digest
+    if waveform is not None:
+        waveform = provenance.marked_sound(waveform, bundle, sample_rate_hz=sample_rate_hz)
+    if frames is not None:
+        frames = np.stack(list(provenance.marked_frames(frames, bundle))) if len(frames) else frames
+    return dataclasses.replace(converted, waveform=waveform, frames=frames)
+
+
+def signature(
+    converted: ConvertedClip, origin: Origin, provenance: Provenance, *, seed: int | None
+) -> Callable[[Path], None]:
+    """A function that signs the finished file of a clip. Where the consent's paper lies stays at home."""
+    consents = [{k: v for k, v in c.as_dict().items() if k != "evidence"} for c in origin.consents]
+    conversion: dict[str, Any] = {"bundle": origin.bundle_digest, "vocoder": converted.vocoder, "consents": consents}
+    if seed is not None:
+        conversion["seed"] = seed
+    suffix = SOUND_SUFFIX if converted.frames is None else VIDEO_SUFFIX
+    return lambda path: provenance.sign(path, suffix=suffix, conversion=conversion)

@@ -7,7 +7,7 @@ from counts, and the priming samples of AAC are declared in the file, so that pl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ def write_video(
     audio_codec: AudioCodec = "aac",
     crf: int = 16,
     preset: str = "veryfast",
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
     """Write pictures and sound as one mp4; PATH appears only when it is whole.
 
@@ -50,6 +51,7 @@ def write_video(
         frames: RGB pictures, uint8 [height, width, 3], all of one even size; read one at a time.
         waveform: mono, float [samples], full scale is -1 to 1 (what lies outside is clipped); None: a silent film.
         crf: quality of H.264, 0 (lossless) to 51; 16 is visually lossless.
+        finish: called with the finished file before it gets its name, to sign it.
 
     Raises:
         MediaError: no frames, frames of odd or changing size, a waveform that is not [samples] and finite.
@@ -66,19 +68,29 @@ def write_video(
             video = _video_stream(container, first.shape, frame_rate, crf, preset)
             audio = None if samples is None else audio_stream(container, audio_codec, sample_rate_hz)
             _encode(container, video, audio, first, pictures, samples)
+        if finish is not None:
+            finish(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_sound(path: Path | str, waveform: NDArray[np.floating], *, sample_rate_hz: int) -> None:
-    """Write mono sound as a WAV of 16 bit; PATH appears only when it is whole. `waveform` as in `write_video`."""
+def write_sound(
+    path: Path | str,
+    waveform: NDArray[np.floating],
+    *,
+    sample_rate_hz: int,
+    finish: Callable[[Path], None] | None = None,
+) -> None:
+    """Write mono sound as a WAV of 16 bit; PATH appears only when it is whole. Arguments as of `write_video`."""
     path = Path(path)
     samples = _checked_waveform(path, waveform)
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         soundfile.write(part, samples, sample_rate_hz, subtype="PCM_16", format="WAV")
+        if finish is not None:
+            finish(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 from avsc_tf.service.processes import LineProcess, ProcessEndedError
 from avsc_tf.service.sandbox import CancelledError, Wanted
+from avsc_tf.service.settings import ProvenanceSettings
 
 _POLL_SECONDS = 0.1
 _CANCEL_SECONDS = 5.0  # between two stages a job ends by itself; then its process is ended
@@ -40,8 +42,17 @@ class TooSlowError(Exception):
 class ConversionProcess:
     """One process with the networks of a bundle loaded."""
 
-    def __init__(self, bundle: Sequence[Path], vocoders: Sequence[str], *, hidden_variables: Sequence[str]) -> None:
-        self._argument = json.dumps({"bundle": [str(run.resolve()) for run in bundle], "vocoders": list(vocoders)})
+    def __init__(
+        self,
+        bundle: Sequence[Path],
+        vocoders: Sequence[str],
+        *,
+        provenance: ProvenanceSettings,
+        hidden_variables: Sequence[str],
+    ) -> None:
+        runs = [str(run.resolve()) for run in bundle]
+        asked = {"bundle": runs, "vocoders": list(vocoders), "provenance": dataclasses.asdict(provenance)}
+        self._argument = json.dumps(asked)
         self._hidden = set(hidden_variables)
         self._process: LineProcess | None = None
         self.wanted: Wanted | None = None

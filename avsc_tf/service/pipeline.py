@@ -49,7 +49,9 @@ class Pipeline:
         self.board = ProgressBoard()
         self.sandbox = Sandbox(settings.clip, settings.decoder)
         hidden = [settings.access.tokens_variable]
-        self.converter = ConversionProcess(bundle, settings.conversion.offered, hidden_variables=hidden)
+        self.converter = ConversionProcess(
+            bundle, settings.conversion.offered, provenance=settings.provenance, hidden_variables=hidden
+        )
         self.problem: tuple[str, str] | None = None  # why nothing can be converted: kind and message
         self._stopping, self._wake, self._loaded = threading.Event(), threading.Event(), threading.Event()
         self._cancels: dict[str, threading.Event] = {}

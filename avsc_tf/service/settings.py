@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from avsc_tf.config.reading import apply_override, build, read_tree
 from avsc_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from avsc_tf.provenance.marking import Provenance
 from avsc_tf.service.limits import ModelLimits
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "configs" / "serve.yaml"
@@ -103,6 +106,26 @@ class ConversionSettings:
 
 
 @dataclass(frozen=True)
+class ProvenanceSettings:
+    """Marks and credentials of what is made; see `provenance.marking.Provenance`."""
+
+    enabled: bool = True
+    certificate: str = ""
+    private_key: str = ""
+    timestamp_url: str = ""
+
+    def provenance(self) -> Provenance | None:
+        """What converted videos are marked and signed with; its watermark key is in the environment."""
+        from avsc_tf.provenance.flags import watermark_key
+        from avsc_tf.provenance.marking import Provenance
+
+        if not self.enabled:
+            return None
+        certificate, private_key = (Path(p).absolute() if p else None for p in (self.certificate, self.private_key))
+        return Provenance(certificate, private_key, self.timestamp_url or None, watermark_key())
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """All of them."""
 
@@ -113,6 +136,7 @@ class ServiceSettings:
     decoder: DecoderSettings = DecoderSettings()
     jobs: JobSettings = JobSettings()
     conversion: ConversionSettings = ConversionSettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
     models: ModelLimits = ModelLimits()  # noqa: RUF009 (frozen, too)
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """The process that holds the networks: clean clips in, finished videos out, one at a time.
 
-Started with one argument of JSON, `{"bundle": [...], "vocoders": [...]}`. Says `{"ready": {...}}` or
-`{"failed": ..., "kind": ...}`, then for each job `{"stage": ..., "share": ...}` and last `{"done": {...}}` or
-`{"error": ..., "kind": ...}`. It ends when standard input does, whatever it is doing.
+Started with one argument of JSON, `{"bundle": [...], "vocoders": [...], "provenance": {...}}`. Says
+`{"ready": {...}}` or `{"failed": ..., "kind": ...}`, then for each job `{"stage": ..., "share": ...}` and last
+`{"done": {...}}` or `{"error": ..., "kind": ...}`. It ends when standard input does, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GLOG_minloglevel", "3")
+    from avsc_tf.service.settings import ProvenanceSettings
     from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
     try:
@@ -64,6 +65,8 @@ def main() -> None:
         modalities = modalities_of(*runs)
         vocoders = vocoders_of(modalities, None if modalities == "visual" else asked["vocoders"], runs[0])
         converter = load_bundle(*runs, vocoders=vocoders)
+        converter.provenance = ProvenanceSettings(**asked["provenance"]).provenance()
+        converter.check_signing()
     except AvscError as error:
         channel.say(failed=str(error), kind=type(error).__name__)
         return

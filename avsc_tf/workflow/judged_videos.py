@@ -158,7 +158,8 @@ def _convert(system: System, sentences: Sequence[Sentence], row: RowFolder, reco
             features = [converter.convert_features(_features(s)) for s in batch]
             voices = converter.speak(features, vocoder=system.vocoder, seed=system.seed)
             for sentence, feature, waveform in zip(batch, features, voices, strict=True):
-                _write(row.path(sentence.utterance), (converter.paint(feature), waveform), records)
+                converted = converter.in_units(feature, waveform, converter.paint(feature), system.vocoder)
+                converter.write(converted, row.path(sentence.utterance), seed=system.seed)
                 bar.update()
 
 

@@ -20,7 +20,7 @@ def test_imports(path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
     spec.loader.exec_module(module)
-    parts = ("alignment_", "conversion_", "fuzz_", "training_", "verdict_", "wavenet_")
+    parts = ("alignment_", "conversion_", "fuzz_", "provenance_", "training_", "verdict_", "wavenet_")
     assert callable(getattr(module, "main", None)) or path.stem.startswith(parts)
 
 

@@ -25,16 +25,27 @@ MAY_IMPORT = {
     "losses": CORE | {"layers"},
     "models": CORE | {"layers", "losses", "features"},
     "training": CORE | STAGES | {"records", "datasets", "layers", "losses", "models", "measures"},
-    "conversion": CORE | {"media", "features", "layers", "models"},
+    "provenance": CORE | {"media"},
+    "conversion": CORE | {"provenance", "media", "features", "layers", "models"},
     "evaluation": CORE | STAGES | {"records", "measures"},
     "web": CORE,
     "listening": CORE | {"media", "features", "evaluation", "web"},  # evaluation: intervals, style of plots
     "serving": CORE | {"features", "layers", "models", "conversion"},
-    "service": CORE | {"media", "conversion", "serving", "web"},
+    "service": CORE | {"media", "provenance", "conversion", "serving", "web"},
     "demo": CORE | {"media"},
     "workflow": None,  # the demo's stages in order: may use everything
 }
-WITHOUT_TENSORFLOW = ("config", "timebase", "schema", *sorted(STAGES), "measures", "demo", "evaluation", "listening")
+WITHOUT_TENSORFLOW = (
+    "config",
+    "timebase",
+    "schema",
+    *sorted(STAGES),
+    "measures",
+    "demo",
+    "evaluation",
+    "listening",
+    "provenance",
+)
 
 
 def module_part(module: str) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.conversion import converter as module
@@ -285,7 +286,8 @@ def test_a_bundle_that_only_hears_writes_sound(config, statistics, source, tmp_p
         assert set(stored.files) == {"mel", "waveform", "vocoder"}
     assert sum(steps) == steps_of(jobs[0]) and not notes_on(converter)
     converter.convert(Path("x.mp4"), tmp_path / "one.wav")
-    assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "x.wav").read_bytes()
+    one, other = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("one.wav", "x.wav"))
+    np.testing.assert_array_equal(one, other)  # the signatures differ: C2PA salts its hashes
 
 
 def test_a_bundle_that_only_sees_writes_a_silent_film(config, statistics, source, tmp_path, monkeypatch) -> None:

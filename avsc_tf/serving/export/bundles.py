@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ def export_bundle(
     """
     if version < 1:
         raise ExportError(f"--model-version {version}: TensorFlow Serving counts versions from 1. Name a whole number.")
+    if not 0 < max_seconds < math.inf:
+        raise ExportError(f"--max-seconds {max_seconds}: must be above 0, and an end.")
     run, out = Path(run), Path(out)
     there = _networks(run)
     from avsc_tf.serving.export.models import MODEL_NAMES
@@ -61,10 +64,11 @@ def export_bundle(
             f"Name another --model-version or an empty --out."
         )
     vocoders: list[Vocoder] = ["wavenet"] if "wavenet" in there else ["griffin-lim"]
-    converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
-    beside = out / f".export-{os.getpid()}.part"
+    beside, is_new = out / f".export-{os.getpid()}.part", not out.exists()
     try:
         beside.mkdir(parents=True, exist_ok=False)
+        _remove_left_behind(out)
+        converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
         exported = _write(converter, run, beside, max_seconds=max_seconds, jit_compile=jit_compile, warmup=warmup)
         for name in exported.folders:
             (out / name).mkdir(exist_ok=True)
@@ -75,7 +79,20 @@ def export_bundle(
         raise ExportError(f"{out}: cannot be written ({error.strerror}). Name a folder you may write.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if is_new and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
     return exported
+
+
+def _remove_left_behind(out: Path) -> None:
+    """Half-written folders of exports that were killed; those that go on stay."""
+    for folder in out.glob(".export-*.part"):
+        try:
+            os.kill(int(folder.name.removeprefix(".export-").removesuffix(".part")), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue  # somebody else's
 
 
 def _networks(run: Path) -> list[str]:

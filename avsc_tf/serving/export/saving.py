@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from avsc_tf.consent import Consent
+from avsc_tf.errors import ExportError
 from avsc_tf.serving.export.signatures import DEFAULT_KEY, ServedFunction, traced
 
 
@@ -24,6 +25,9 @@ def save_model(
     Args:
         variables: those the functions may read; the others are left out.
         consents: of the target; after the end of one every signature refuses.
+
+    Raises:
+        ExportError: the folder cannot be written.
     """
     signatures = {function.signature.name: traced(function, sizes, consents) for function in functions}
     signatures[DEFAULT_KEY] = signatures[functions[0].signature.name]
@@ -31,7 +35,13 @@ def save_model(
     root = tf.Module(name="served")
     root.weights = [variable for variable in variables if id(variable.handle) in captured]
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(root, str(folder), signatures=signatures, options=options)
+    try:
+        tf.saved_model.save(root, str(folder), signatures=signatures, options=options)
+    except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
+        reason = error.message.rsplit(";", 1)[-1].split("[Op:")[0].strip()
+        raise ExportError(
+            f"{folder}: cannot be written ({reason}). Name a folder with room that you may write."
+        ) from error
 
 
 def variables_of(*owners: Any) -> list[Any]:

@@ -46,7 +46,7 @@ TINY = (
     "wavenet.skip_channels=12",
     "wavenet.post_channels=14",
     "wavenet.condition_channels=13",
-    "wavenet.mel_matching_passes=3",
+    "wavenet.mel_matching_passes=1",
 )
 CONSENT = Consent(who="Mary Example", what_for=("tests",))
 
@@ -61,7 +61,8 @@ class Served:
     exported: Any
 
     @cached_property
-    def _loaded(self) -> dict[str, Any]:
+    def loaded(self) -> dict[str, Any]:
+        """The SavedModels, by name."""
         import tensorflow as tf
 
         return {name: tf.saved_model.load(str(folder)) for name, folder in self.exported.folders.items()}
@@ -70,7 +71,7 @@ class Served:
         """A signature of the SavedModel, of arrays."""
         import tensorflow as tf
 
-        function = self._loaded[model].signatures[name]
+        function = self.loaded[model].signatures[name]
 
         def call(**arrays: np.ndarray) -> dict[str, np.ndarray]:
             return {k: v.numpy() for k, v in function(**{k: tf.constant(v) for k, v in arrays.items()}).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 import tensorflow as tf
 
 from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.mel_matching import match_mel
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.companding import compand, pre_emphasise, to_classes
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.features.statistics import join_facial
+from avsc_tf.serving.export.signatures import sizes_of, traced
+from avsc_tf.serving.export.standardising import Standardising
+from avsc_tf.serving.export.wavenet import ServedWaveNet
 
 # One float32 computation done twice, in the same order but by kernels that may sum in another: values of the
 # networks are of order 1 before they are put in units, and 1e-5 is some 80 roundings of them.
@@ -101,12 +106,6 @@ def standardised(served, clip) -> tuple[np.ndarray, np.ndarray]:
     return statistics.standardise("target", "mel", clip.mel), statistics.standardise("target", "facial", facial)
 
 
-def spoken(served, found, *, seed: int = 0) -> list[np.ndarray]:
-    """By the tools' sampler."""
-    mels, facials = zip(*(standardised(served, clip) for clip in found), strict=True)
-    return served.converter.sampler.generate(mels, facials, seed=seed)
-
-
 def uniforms(served, found, seed: int = 0) -> np.ndarray:
     """The sampler's own random numbers, padded."""
     per = served.converter.sampler.hop_samples * served.converter.timebase.mel_per_video
@@ -119,8 +118,7 @@ def uniforms(served, found, seed: int = 0) -> np.ndarray:
 
 def score_reference(served, clip, waveform: np.ndarray) -> np.ndarray:
     """Log likelihoods by the sampler's engine, sample by sample."""
-    net = served.converter.config.wavenet
-    classes = to_classes(compand(pre_emphasise(waveform, net.pre_emphasis), net.n_classes), net.n_classes)
+    classes = classes_of(served, waveform)
     logits = served.converter.sampler.logits(classes, *standardised(served, clip))
     return tf.nn.log_softmax(logits).numpy()[np.arange(len(classes)), classes]
 
@@ -129,24 +127,66 @@ def names(served) -> tuple[str, ...]:
     return ("mel", "keypoints", "vgg") if served.converter.config.wavenet.facial_channels else ("mel",)
 
 
-def speech(served) -> None:
+def speech(served, *, jit_compile: bool = False) -> None:
+    """What is sampled is what the sampler draws; what is served is that, brought to its mel."""
     found = voices(served)
     inputs = batch(found, *names(served))
     if served.converter.config.wavenet.pitch_input != "none":
         jobs = [served.converter.sampler.utterance(*standardised(served, clip)) for clip in found]
         assert all(0.2 < job.voiced.mean() < 1 for job in jobs)
-    waveform = served.signature("wavenet", "generate_from_uniform")(**inputs, uniform=uniforms(served, found))[
-        "waveform"
-    ]
-    per = served.converter.sampler.hop_samples * 8
-    for row, clip, wanted in zip(waveform, found, spoken(served, found), strict=True):
+    inputs["uniform"] = uniforms(served, found)
+    served_speech = served.signature("wavenet", "generate_from_uniform")(**inputs)["waveform"]
+    sampled = as_sampled(served, inputs, jit_compile)
+    config, per = served.converter.config, served.converter.sampler.hop_samples * 8
+    for k, clip in enumerate(found):
         n = per * clip.n_frames
-        # Two float32 engines: a draw at the very edge between two classes may fall to either side, and what follows is
-        # then another sound. Up to there they agree to the rounding of the de-emphasis.
-        apart = np.flatnonzero(np.abs(row[:n] - wanted) > 1e-5)
-        assert not len(apart) or apart[0] > n // 4, f"apart from sample {apart[:1]} of {n}"
-        assert wanted.std() > 1e-3
-        assert not row[n:].any()
+        same_draws(served, clip, sampled[k][:n], inputs["uniform"][k][:n])
+        wanted = match_mel(sampled[k][:n], clip.mel, config, passes=config.wavenet.mel_matching_passes)
+        # The same graph sampled both. Spectra are float32, 1e-7 of their loudest bin; a random network's sound is loud
+        # where the mel is not, and the pass lifts its empty bands by up to 26 dB, rounding and all.
+        np.testing.assert_allclose(served_speech[k][:n], wanted, rtol=0, atol=1e-4)
+        assert wanted.std() > 1e-3 and not served_speech[k][n:].any()
+
+
+def as_sampled(served, inputs: dict[str, np.ndarray], jit_compile: bool) -> np.ndarray:
+    """The same graph without mel matching."""
+    config, sampler = served.converter.config, served.converter.sampler
+    plain = dataclasses.replace(config, wavenet=dataclasses.replace(config.wavenet, mel_matching_passes=0))
+    standardising = Standardising(served.converter.statistics)
+    wavenet = ServedWaveNet(sampler.model, plain, standardising, max_samples=160000, jit_compile=jit_compile)
+    (function,) = (f for f in wavenet.functions() if f.signature.name == "generate_from_uniform")
+    call = traced(function, sizes_of(plain), [])
+    return call(**{name: tf.constant(array) for name, array in inputs.items()})["waveform"].numpy()
+
+
+def same_draws(served, clip: PartialClip, ours: np.ndarray, uniform: np.ndarray) -> None:
+    """The sampler's samples, up to the first draw that lies at the very edge between two classes, if there is one.
+
+    Two float32 engines put such an edge in slightly different places, and what follows is then another sound.
+    """
+    sampler, inputs = served.converter.sampler, standardised(served, clip)
+    theirs = sampler.generate([inputs[0]], [inputs[1]], mel_matching_passes=0)[0]
+    a, b = classes_of(served, ours), classes_of(served, theirs)
+    apart = np.flatnonzero(a != b)
+    first = int(apart[0]) if len(apart) else len(a)
+    np.testing.assert_allclose(ours[:first], theirs[:first], rtol=0, atol=1e-6)  # float64 de-emphasis, rounded
+    assert first > 100, "a few samples tell nothing"
+    if len(apart):
+        job = sampler.utterance(*inputs)
+        net = served.converter.config.wavenet
+        heat = net.voiced_temperature if job.voiced[first // sampler.hop_samples] else net.temperature
+        logits = sampler.logits(b, *inputs)[first].astype(np.float64)
+        if heat:
+            cumulated = np.cumsum(np.exp((logits - logits.max()) / heat))
+            edges = cumulated[min(a[first], b[first]) : max(a[first], b[first])] / cumulated[-1]
+            np.testing.assert_allclose(edges, uniform[first], rtol=0, atol=1e-4)  # logits agree to some 1e-5
+        else:
+            assert abs(logits[a[first]] - logits[b[first]]) < 1e-4
+
+
+def classes_of(served, waveform: np.ndarray) -> np.ndarray:
+    net = served.converter.config.wavenet
+    return to_classes(compand(pre_emphasise(waveform, net.pre_emphasis), net.n_classes), net.n_classes)
 
 
 def scores(served) -> None:

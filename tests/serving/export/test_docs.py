@@ -59,6 +59,7 @@ def test_the_signatures_are_those_of_the_page(joint, page) -> None:
     assert told == found
 
 
+@pytest.mark.slow
 def test_loading_with_tensorflow_alone(page, place) -> None:
     assert run(example(page, "local.py"), place).splitlines() == [
         "frames (1, 3, 16, 16, 3) <dtype: 'uint8'>",
@@ -66,18 +67,20 @@ def test_loading_with_tensorflow_alone(page, place) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_json_request_is_one(joint, page, place) -> None:
     """Read as TensorFlow Serving reads "inputs": each array by the signature's own type."""
     run(example(page, "request.py"), place)
     request = json.loads((place / "request.json").read_text())
     (url,) = re.findall(r"curl -X POST -d @request.json http://127.0.0.1:8501/v1/models/(\w+):predict", page)
-    signature = tf.saved_model.load(str(joint.out / url / "1")).signatures[request["signature_name"]]
+    signature = joint.loaded[url].signatures[request["signature_name"]]
     specs = signature.structured_input_signature[1]
     assert set(specs) == set(request["inputs"])
     outputs = signature(**{k: tf.constant(request["inputs"][k], spec.dtype) for k, spec in specs.items()})
     assert outputs["mel"].shape == (1, 24, 80)
 
 
+@pytest.mark.slow
 def test_the_grpc_client(joint, page, place) -> None:
     """Against a server of the real protocol, on a free port of this machine."""
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,11 @@ from avsc_tf.config import load_saved_config
 from avsc_tf.consent import Consent, read_consent
 from avsc_tf.digests import bundle_digest, read_digests
 from avsc_tf.errors import BundleError, ConsentError, ExportError
+from avsc_tf.schema import Feature
 from avsc_tf.serving.export import export_bundle
+from avsc_tf.serving.export.saving import save_model
 from avsc_tf.serving.export.server_files import COMPOSE_NAME, MODELS_CONFIG_NAME
+from avsc_tf.serving.export.signatures import ServedFunction, Signature
 
 AUDIO = ("conversion.modalities=audio", "conversion.modality_dropout=0")
 MODELS = ["conversion", "image", "wavenet", "end_to_end"]
@@ -71,7 +75,7 @@ def test_card_and_signatures_say_what_the_graph_takes(joint, model: str) -> None
     """Names, types and shapes of the SavedModel, each in the data and in the card's tables."""
     card = extra(joint, model, "MODEL_CARD.md").read_text()
     described = json.loads(extra(joint, model, "signatures.json").read_text())
-    loaded = tf.saved_model.load(str(joint.out / model / "1"))
+    loaded = joint.loaded[model]
     assert set(loaded.signatures) == {*described, "serving_default"}
     for name, signature in described.items():
         function = loaded.signatures[name]
@@ -96,7 +100,7 @@ def test_held_out_losses_are_the_histories_last(make_run, tmp_path) -> None:
     assert "| conversion | 2 | loss | 6.125 |" in card and "| loss | 8 |" not in card
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(m, marks=[] if m == "image" else [pytest.mark.slow]) for m in MODELS])
 def test_warm_up_requests_run(joint, model: str) -> None:
     """Each as TensorFlow Serving would run it: parsed from its log, given to the signature it names."""
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
@@ -120,8 +124,12 @@ def test_a_version_is_never_overwritten(joint, tmp_path) -> None:
     assert (joint.out / "image" / "1" / "saved_model.pb").stat() == before
     with pytest.raises(ExportError, match=r"--model-version 0: .* counts versions from 1"):
         export_bundle(joint.run, tmp_path / "out", version=0)
+    for seconds in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ExportError, match=r"--max-seconds .*: must be above 0"):
+            export_bundle(joint.run, tmp_path / "out", max_seconds=seconds)
 
 
+@pytest.mark.slow
 def test_a_second_version_beside_the_first(make_run, tmp_path) -> None:
     run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"])
     for version in (1, 12):
@@ -157,6 +165,31 @@ def test_where_nothing_can_be_written(joint, tmp_path) -> None:
         export_bundle(joint.run, tmp_path / "file" / "out")
 
 
+def test_a_disk_that_takes_no_graph(tmp_path) -> None:
+    """TensorFlow's own error, in one line."""
+    number = Feature("number", "float32", ("batch",), "", "")
+    doubled = ServedFunction(Signature("double", "", (number,), (number,)), lambda x: {"number": 2 * x["number"]})
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ExportError, match=r"file/model: cannot be written \(.*\)\. Name a folder with room"):
+        save_model(tmp_path / "file" / "model", [doubled], {}, [], [])
+    save_model(tmp_path / "model", [doubled], {}, [], [])
+    call = tf.saved_model.load(str(tmp_path / "model")).signatures["double"]
+    assert call(number=tf.constant([3.0]))["number"].numpy().tolist() == [6.0]
+
+
+@pytest.mark.slow
+def test_what_a_killed_export_left_is_removed(make_run, tmp_path) -> None:
+    """But not the folder of one that goes on."""
+    run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"])
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, living = (tmp_path / "out" / f".export-{pid}.part" for pid in (gone.pid, os.getppid()))
+    for folder in (left, living):
+        (folder / "conversion").mkdir(parents=True)
+    export_bundle(run, tmp_path / "out", warmup=False)
+    assert not left.exists() and living.exists()
+
+
 def test_a_consent_that_has_ended(make_run, tmp_path) -> None:
     ended = Consent(who="Mary", what_for=("tests",), until=datetime.date(2020, 2, 29))
     run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"], consent=ended)
@@ -164,7 +197,7 @@ def test_a_consent_that_has_ended(make_run, tmp_path) -> None:
         export_bundle(run, tmp_path / "out")
 
 
-@pytest.mark.parametrize("days", [0, -1])
+@pytest.mark.parametrize("days", [pytest.param(0, marks=pytest.mark.slow), -1])
 def test_a_served_model_refuses_after_the_last_day(make_run, tmp_path, monkeypatch, days: int) -> None:
     """Exported while the consent held; the graph itself looks at the clock."""
     last = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=days)

@@ -12,6 +12,7 @@ AUDIO = ("conversion.modalities=audio", "conversion.modality_dropout=0")
 VISUAL = ("conversion.modalities=visual", "conversion.modality_dropout=0", "image.mel_input=false")
 
 
+@pytest.mark.slow
 def test_the_audio_baseline(serve, make_clips, make_batch, same) -> None:
     served = serve(*AUDIO, networks=["conversion", "wavenet"])
     assert list(served.exported.folders) == ["conversion", "wavenet"]
@@ -92,7 +93,7 @@ def test_other_wavenets(serve, same, kind: str) -> None:
 def test_by_xla_and_a_larger_bound(serve, same, make_clips, make_batch) -> None:
     """The same sound from the loop that XLA compiles, here where TensorFlow has it."""
     served = serve(*AUDIO, networks=["conversion", "wavenet"], jit_compile=True, max_seconds=0.5)
-    same.speech(served)
+    same.speech(served, jit_compile=True)
     (clip,) = make_clips(served.converter, [13], speaker="target")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)may ask for 8000 samples at most.*8320"):
         served.signature("wavenet")(**make_batch([clip], "mel"), seed=np.zeros(1, np.int32))
