@@ -6,7 +6,8 @@ A server is started with Griffin-Lim voices. All clients send a short clip of a 
 of its own length, every eighth a damaged one, and follow their job by its state. A job is lost where it does not end;
 it is wrong where the video has not its clip's length, or a damaged clip gives no error. Then requests of all kinds are
 made, and the slope of each process's memory over them is fitted, with its 95 % interval. The converter's is that over
-the load itself, whose clips differ in length: what it grows by at first is the longest clip met so far.
+the load itself, whose clips differ in length: it grows by some megabytes with each length it has not met before, and
+not with lengths it knows (`jobs.converter_bytes` bounds it).
 """
 
 from __future__ import annotations
