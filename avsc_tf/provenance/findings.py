@@ -60,8 +60,17 @@ def _credentials_lines(credentials: Credentials) -> list[str]:
         made = ", made by a trained algorithm" if credentials.trained_media else ""
         lines.append(f"                   by {_plain(credentials.generator)}{made}")
     for name, value in credentials.conversion.items():
-        lines.append(f"                   {_plain(name)}: {_plain(value)}")
+        lines.append(f"                   {_plain(name)}: {_plain(_in_words(value))}")
     return lines
+
+
+def _in_words(value: object, depth: int = 3) -> str:
+    """Lists and mappings without brackets; deeper ones as they are."""
+    if depth and isinstance(value, Mapping):
+        return "; ".join(f"{name} {_in_words(entry, depth - 1)}" for name, entry in sorted(value.items(), reverse=True))
+    if depth and isinstance(value, list):
+        return ", ".join(_in_words(entry, depth - 1) for entry in value)
+    return str(value)
 
 
 def _mark_text(found: Detection | None, conversion: Mapping[str, Any], bundle: str) -> str:

@@ -49,6 +49,7 @@ def test_without_its_root_the_signer_is_a_stranger(signed_video) -> None:
     finding = verify(signed_video)
     assert finding.credentials.state == "untrusted" and finding.exit_code == EXIT_FOUND
     assert "not on the list of trusted roots" in as_text(finding)
+    assert "consents: who Mary Example" in as_text(finding)
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.95])
