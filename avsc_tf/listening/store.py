@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ import numpy as np
 from avsc_tf.errors import ListeningError
 from avsc_tf.listening.design import HIGHEST, Design
 from avsc_tf.listening.plan import Page, Usage, plan_pages
+from avsc_tf.web.database import DatabaseFile
 
 SCHEMA_VERSION = "1"
 LEFT_AFTER_SECONDS = 3600.0  # pages that a silent rater has not done count as not given out
@@ -61,43 +59,14 @@ class RaterState:
     answers: dict[int, dict[str, int]]
 
 
-class AnswerStore:
+class AnswerStore(DatabaseFile):
     """The database of one test. Safe to call from several threads."""
 
     def __init__(self, path: Path, design: Design) -> None:
         """Open or make the file. Raises ListeningError where it is not a database, or one of another test."""
         self._design = design
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise ListeningError(f"{path}: cannot be used as a database ({error}). Name another file.") from error
-        for name, value in (("test", design.test), ("schema", SCHEMA_VERSION)):
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
-            (found,) = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-            if found != value:
-                self._db.close()
-                raise ListeningError(f"{path}: holds the answers of another test ({found}). Name another file.")
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        holds = {"test": design.test, "schema": SCHEMA_VERSION}
+        super().__init__(path, _SCHEMA, holds=holds, error=ListeningError, remedy="Name another file.")
 
     def register(self) -> RaterState:
         """A new rater with pages of their own: what has the fewest ratings comes first."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from avsc_tf.errors import ServiceError
+from avsc_tf.web.database import DatabaseFile
 
 SCHEMA_VERSION = "1"
 QUEUED, CHECKING, CONVERTING = "queued", "checking", "converting"
@@ -81,40 +80,14 @@ class FullError(ServiceError):
         self.is_client = is_client
 
 
-class JobStore:
+class JobStore(DatabaseFile):
     """The database of one service. Safe to call from several threads."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises ServiceError where it is no such database."""
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
-            (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            raise ServiceError(f"{path}: cannot be used as a database ({error}). Name another --data.") from error
-        if found != SCHEMA_VERSION:
-            self._db.close()
-            raise ServiceError(f"{path}: is of version {found}, not {SCHEMA_VERSION}. Name another --data.")
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        super().__init__(
+            path, _SCHEMA, holds={"schema": SCHEMA_VERSION}, error=ServiceError, remedy="Name another --data."
+        )
 
     def _rows(self, where: str, values: tuple[Any, ...] = ()) -> list[Job]:
         with self._lock:

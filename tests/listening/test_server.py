@@ -196,7 +196,7 @@ def test_media_by_range_and_headers(client: Client, rater: dict[str, Any]) -> No
 
 def test_database_of_another_test(built: Path, design: Design, tmp_path: Path) -> None:
     AnswerStore(tmp_path / "other.sqlite", design).close()
-    with pytest.raises(ListeningError, match="answers of another test"):
+    with pytest.raises(ListeningError, match="is of another test"):
         make_app(built, tmp_path / "other.sqlite")
     (tmp_path / "no.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(ListeningError, match="cannot be used as a database"):
