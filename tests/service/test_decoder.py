@@ -193,7 +193,6 @@ def test_eight_threads(sandbox: Sandbox, decode: Callable[..., Path], seeds: dic
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 class TestProcesses:
     """Of what is killed, stopped and looked into."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from avsc_tf.media.video import read_frames
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_server_goes_on(serve_tiny: Callable[..., Any], paint: Any, clip: Path, tmp_path: Path) -> None:

@@ -338,7 +338,6 @@ def test_many_uploads_at_once_are_told_apart(idle: Any, clip: Path) -> None:
 
 
 @pytest.mark.slow  # three starts of the networks
-@pytest.mark.alone
 def test_a_killed_worker_is_started_again(client: Any, served: Any, paint: Any, tmp_path: Path) -> None:
     """Its job is done all the same; one that ends the worker twice has failed."""
     import os

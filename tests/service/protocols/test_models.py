@@ -305,7 +305,6 @@ def wait_until_ready(host: ModelHost) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 class TestDeath:
     def test_a_killed_process_comes_back(self, model_folder: Path) -> None:
         with ModelHost(model_folder) as host:

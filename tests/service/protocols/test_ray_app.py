@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("ray.serve", reason="Ray Serve (extra `ray`) is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings
 START_SECONDS = 120.0
 REQUESTS = [
     ("GET", "/health/live", b""),
