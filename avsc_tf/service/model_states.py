@@ -47,7 +47,7 @@ class ModelStates:
         return cls(versions, tuple((name, label, number) for name, label, number in message["labels"]))
 
     def as_message(self) -> dict[str, Any]:
-        """For a header of `frames`."""
+        """For a header of `model_messages`."""
         return {"versions": [dataclasses.astuple(version) for version in self.versions], "labels": self.labels}
 
     def changed(self, new: VersionState) -> ModelStates:

@@ -26,8 +26,8 @@ from typing import IO, Any
 
 from avsc_tf.errors import BundleError
 from avsc_tf.service.codes import CallError, Code
-from avsc_tf.service.frames import HEADER_BYTES, pack, unpack
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
+from avsc_tf.service.model_messages import HEADER_BYTES, pack, unpack
 from avsc_tf.service.model_states import ModelStates
 
 LOOK_SECONDS = 0.25  # how often overdue calls are looked for

@@ -13,7 +13,7 @@ from avsc_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from avsc_tf.provenance.marking import Provenance
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "configs" / "serve.yaml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -22,8 +22,8 @@ from typing import Any
 
 from avsc_tf.errors import BundleError
 from avsc_tf.service.codes import CallError, Code
-from avsc_tf.service.frames import HEADER_BYTES, pack, unpack
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
+from avsc_tf.service.model_messages import HEADER_BYTES, pack, unpack
 
 
 class Process:

@@ -16,7 +16,7 @@ from tensorflow.python.client import pywrap_tf_session
 
 from avsc_tf.errors import BundleError
 from avsc_tf.service.codes import CallError, Code, invalid
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
 from avsc_tf.service.model_process.folders import GRAPH_FILE
 from avsc_tf.service.model_process.graph_rules import check_graph
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avsc_tf.errors import BundleError
 from avsc_tf.service.codes import CallError, Code
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
 from avsc_tf.service.model_process.folders import ModelFolder, find_models
 from avsc_tf.service.model_process.loaded import LoadedModel
 from avsc_tf.service.model_states import ModelStates, VersionState

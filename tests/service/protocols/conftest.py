@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
 from avsc_tf.service.models import ModelHost
 from avsc_tf.service.tensorflow_rest import rest_router
 

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from avsc_tf.errors import BundleError
 from avsc_tf.service import models
 from avsc_tf.service.codes import CallError, Code
-from avsc_tf.service.limits import ModelLimits
+from avsc_tf.service.model_limits import ModelLimits
 from avsc_tf.service.model_process.folders import find_models
 from avsc_tf.service.model_process.graph_rules import check_graph
 from avsc_tf.service.model_process.loaded import LoadedModel, known_operations
