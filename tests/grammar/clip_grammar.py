@@ -1,0 +1,220 @@
+"""The strategy: any combination of oddities that a camera, a phone, an editor or a person leaves in a clip folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hypothesis import strategies as st
+from recipes import Recipe
+
+_MPEG_RATES = (Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60))
+RATES = (Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60), Fraction(50), Fraction(15), Fraction(25, 2), Fraction(60000, 1001), Fraction(120))
+
+
+@dataclass(frozen=True)
+class _Container:
+    video: tuple[str, ...]
+    audio: tuple[str, ...]
+    rates: tuple[Fraction, ...] = RATES
+    keeps_times: bool = True  # variable rates, gaps, and streams that begin apart
+    turns: bool = False
+    tags: tuple[str, ...] = ("libx264", "libx265")  # codecs whose colour tags survive
+    tracks: bool = False
+
+
+_MP4 = _Container(
+    ("libx264", "libx265", "mpeg4", "libvpx-vp9", "libaom-av1"),
+    ("aac", "libmp3lame", "alac", "flac", "libopus", "ac3"),
+    turns=True,
+    tags=("libx264", "libx265", "libvpx-vp9"),
+    tracks=True,
+)
+CONTAINERS = {
+    ".mp4": _MP4,
+    ".mov": replace(
+        _MP4,
+        video=("libx264", "libx265", "prores_ks", "mjpeg", "mpeg4"),
+        audio=("aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "alac"),
+        tags=("libx264", "libx265", "prores_ks"),
+    ),
+    ".m4v": replace(_MP4, video=("libx264", "libx265"), audio=("aac", "ac3", "alac")),
+    ".3gp": replace(_MP4, video=("libx264", "mpeg4"), audio=("aac",), tags=(), tracks=False),
+    ".mkv": _Container(
+        ("libx264", "libx265", "mpeg4", "vp8", "libvpx-vp9", "ffv1", "mjpeg", "mpeg2video"),
+        ("aac", "libmp3lame", "libopus", "libvorbis", "pcm_s16le", "pcm_s24le", "pcm_f32le", "flac", "ac3", "eac3", "alac"),
+        tags=("libx264", "libx265", "ffv1", "libvpx-vp9"),
+        tracks=True,
+    ),
+    ".webm": _Container(
+        ("libvpx-vp9", "vp8", "libaom-av1"), ("libopus", "libvorbis"), tags=("libvpx-vp9",), tracks=True
+    ),
+    ".avi": _Container(
+        ("mpeg4", "mjpeg", "ffv1", "libx264"),
+        ("pcm_s16le", "libmp3lame", "pcm_s24le", "ac3", "pcm_u8"),
+        keeps_times=False,
+        tags=(),
+    ),
+    ".mpg": _Container(("mpeg1video", "mpeg2video"), ("mp2", "ac3"), rates=_MPEG_RATES, keeps_times=False, tags=()),
+    ".mts": _Container(("libx264", "libx265"), ("ac3", "aac", "mp2")),
+    ".ts": _Container(("libx264", "libx265", "mpeg2video"), ("aac", "mp2", "libmp3lame", "ac3", "libopus")),
+    ".flv": _Container(("libx264", "flv"), ("aac", "libmp3lame"), tags=("libx264",)),
+    ".wmv": _Container(("wmv2", "msmpeg4"), ("wmav2",), tags=()),
+}
+_PIXELS = {
+    "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le"),
+    "libx265": ("yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p"),
+    "libvpx-vp9": ("yuv420p", "yuv444p"),
+    "ffv1": ("yuv420p", "yuv444p", "yuv422p10le", "bgr0"),
+    "prores_ks": ("yuv422p10le", "yuv444p10le"),
+    "mjpeg": ("yuvj420p", "yuvj422p", "yuvj444p"),
+    "mpeg2video": ("yuv420p", "yuv422p"),
+}
+_SOUND_RATES = {
+    "aac": (48000, 44100, 32000, 22050, 16000, 8000, 96000),
+    "libmp3lame": (48000, 44100, 32000, 22050, 16000),
+    "mp2": (48000, 44100, 32000),
+    "ac3": (48000, 44100, 32000),
+    "eac3": (48000, 44100),
+    "libopus": (48000, 16000),
+    "libvorbis": (48000, 44100, 22050),
+    "wmav2": (48000, 44100),
+}
+_PCM_RATES = (48000, 44100, 96000, 16000, 8000, 11025)
+_SURROUND = ("aac", "ac3", "eac3", "flac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "libvorbis", "libopus")
+NAMES = (
+    "clip",
+    "take 1",
+    "Žluťoučký kůň",
+    "Z\u030clut\u030c",  # decomposed
+    "名前 一",
+    "a:b",
+    "-dash",
+    "100%d",
+    "it's \"so\"; or, so",
+    "[x]{y}*?",
+    "😀",
+    "x.y.z",
+    "n" * 200,
+)
+SOUND_SUFFIXES = (".wav", ".WAV", ".flac", ".m4a", ".mp3", ".ogg", ".aiff", ".opus", ".aif")
+NEIGHBOURS = ("notes", "thumbs", "fork", "store", "subtitles", "part", "cover", "folder", "project")
+MANIFESTS = ("utf-8 ,", "utf-8-sig ;", "utf-8 tab", "utf-16 tab", "cp1252 ;")
+
+
+def _odd(plain: object, others: st.SearchStrategy, *, one_in: int = 3) -> st.SearchStrategy:
+    """The plain value mostly; shrinks to it."""
+    return st.integers(0, one_in - 1).flatmap(lambda k: others if k == one_in - 1 else st.just(plain))
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    """Any clip of the grammar."""
+    suffix = draw(st.sampled_from(sorted(CONTAINERS)))
+    container = CONTAINERS[suffix]
+    recipe = Recipe(
+        suffix=suffix,
+        video_codec=draw(st.sampled_from(container.video)),
+        audio_codec=draw(st.sampled_from(container.audio)),
+        seconds=Fraction(draw(st.integers(15, 30)), 10),
+        seed=draw(st.integers(0, 3)),
+    )
+    recipe = _picture(draw, recipe, container)
+    recipe = _sound(draw, recipe, container)
+    if container.keeps_times:
+        recipe = _timestamps(draw, recipe, container)
+    return _folder(draw, recipe)
+
+
+def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+    codec = recipe.video_codec
+    changes: dict[str, object] = {
+        "pixels": draw(st.sampled_from(_PIXELS.get(codec, ("yuv420p",)))),
+        "size": draw(st.sampled_from([(96, 64), (64, 48), (160, 112), (128, 96)])),
+        "frame_rate": draw(_odd(Fraction(25), st.sampled_from(container.rates), one_in=2)),
+        "key_frames": draw(st.sampled_from([25, 5, 250])),
+    }
+    if codec == "libx264" and recipe.suffix == ".3gp":
+        changes["pixels"] = "yuv420p"
+    if codec in ("libx264", "libx265", "mpeg4", "mpeg2video") and recipe.suffix not in (".flv",):
+        changes["b_frames"] = draw(st.sampled_from([0, 2]))
+    if codec in ("libx264", "libx265") and recipe.suffix in (".mp4", ".mov", ".mkv"):
+        changes["pixel_aspect"] = draw(_odd(Fraction(1), st.sampled_from([Fraction(4, 3), Fraction(3, 4)]), one_in=5))
+    if container.turns:
+        changes["turn"] = draw(_odd(0, st.integers(1, 7), one_in=2))
+    if codec in container.tags and changes["pixels"] != "bgr0":
+        deep = "10" in str(changes["pixels"])
+        tags = ["bt709 tv", "bt601 tv", *(["bt709 pc", "bt601 pc"] if codec != "prores_ks" else [])]
+        changes["colour"] = draw(_odd("", st.sampled_from([*tags, *(["bt2020 tv", "pq tv"] if deep else [])]), one_in=2))
+    return replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+def _sound(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+    codec = recipe.audio_codec
+    layouts = ("stereo", "mono", "5.1") if codec in _SURROUND and recipe.suffix != ".3gp" else ("stereo", "mono")
+    layout = draw(st.sampled_from(layouts))
+    where = {"mono": ("all",), "stereo": ("all", "left", "hiss", "inverted"), "5.1": ("centre", "all", "left")}[layout]
+    return replace(
+        recipe,
+        rate_hz=draw(st.sampled_from(_SOUND_RATES.get(codec, _PCM_RATES))),
+        layout=layout,
+        voice_in=draw(st.sampled_from(where)),
+        second_track=draw(_odd("", st.sampled_from(["default", "other"]), one_in=6)) if container.tracks else "",
+    )
+
+
+def _timestamps(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+    changes: dict[str, object] = {
+        "starts_at": draw(_odd(Fraction(0), st.sampled_from([Fraction(1, 2), Fraction(7), Fraction(1_700_000_000)]))),
+        "sound_starts": draw(
+            _odd(Fraction(0), st.sampled_from([Fraction(ms, 1000) for ms in (21, 300, -21, -300, 500)]))
+            | _odd(Fraction(0), st.just(Fraction(1_700_000_000)), one_in=12)
+        ),
+    }
+    if recipe.suffix in (".flv", ".wmv", ".ts", ".mts"):  # 32 or 33 bit of time
+        changes["starts_at"] = min(Fraction(7), changes["starts_at"])  # type: ignore[type-var]
+        changes["sound_starts"] = min(Fraction(1, 2), changes["sound_starts"])  # type: ignore[type-var]
+    if recipe.video_codec in ("libx264", "libx265", "libvpx-vp9", "vp8", "libaom-av1", "ffv1", "mjpeg"):
+        changes["ticks"] = draw(_odd(0, st.sampled_from([90000, 1000, 120000])))
+        if changes["ticks"] and draw(st.booleans()):
+            changes["frame_rate"] = None
+    changes["joins"] = draw(_odd((), _joins()))
+    return replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+@st.composite
+def _joins(draw: st.DrawFn) -> tuple[tuple[Fraction, Fraction], ...]:
+    """One or two places where pieces meet, at least half a second apart."""
+    jumps = st.sampled_from([Fraction(ms, 1000) for ms in (21, -21, 60, -60, 200, -200, 5)])
+    first = Fraction(draw(st.integers(60, 90)), 100)
+    joins = [(first, draw(jumps))]
+    if draw(st.booleans()):
+        joins.append((first + Fraction(1, 2), draw(jumps)))
+    return tuple(joins)
+
+
+def _folder(draw: st.DrawFn, recipe: Recipe) -> Recipe:
+    changes: dict[str, object] = {"name": draw(_odd("clip", st.sampled_from(NAMES)))}
+    if draw(_odd(False, st.just(True), one_in=5)):
+        changes["suffix"] = recipe.suffix.upper()
+    changes["neighbours"] = tuple(draw(_odd([], st.lists(st.sampled_from(NEIGHBOURS), unique=True, max_size=3))))
+    if draw(_odd(False, st.just(True), one_in=4)) and recipe.sound_starts < 1000:
+        changes |= _beside(draw, recipe)
+    manifest = draw(_odd("", st.sampled_from(MANIFESTS), one_in=8))
+    if manifest:
+        changes |= {"manifest": manifest, "name": "Grüße" if "cp1252" in manifest else changes["name"]}
+    return replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+def _beside(draw: st.DrawFn, recipe: Recipe) -> dict[str, object]:
+    suffix = draw(st.sampled_from(SOUND_SUFFIXES))
+    changes: dict[str, object] = {"beside": suffix}
+    if suffix.lower() == ".wav":
+        changes["beside_gain_db"] = draw(st.sampled_from([0.0, 20.0]))
+    if draw(_odd(False, st.just(True), one_in=4)):
+        changes["audio_codec"] = ""  # a camera without a microphone; the sound begins with the picture
+    elif recipe.voice_in != "hiss":
+        changes["beside_starts"] = draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]))
+    if draw(_odd(False, st.just(True), one_in=6)) and suffix.lower() != ".flac":
+        changes["beside"] = f"{suffix} .flac"
+    return changes

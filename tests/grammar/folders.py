@@ -1,0 +1,85 @@
+"""The folder around a clip: separate sound, a manifest, and what else lies in people's folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from recipes import Recipe, draw_sound
+from writing import write_clip
+
+SOUND_FILE_MUXERS = {".m4a": ("ipod", "aac"), ".mp3": ("mp3", "libmp3lame"), ".ogg": ("ogg", "libvorbis"), ".opus": ("ogg", "libopus")}
+_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".aiff": "PCM_16", ".aif": "PCM_24"}
+_NEIGHBOURS = {
+    "notes": ("notes.txt", "take two was better\n".encode()),
+    "thumbs": ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(64)),
+    "fork": ("._{name}{suffix}", b"\x00\x05\x16\x07" + bytes(4092)),
+    "store": (".DS_Store", bytes(64)),
+    "subtitles": ("{name}.srt", b"1\n00:00:00,000 --> 00:00:01,000\nhello\n"),
+    "part": ("{name}{suffix}.part", bytes(100)),
+    "cover": ("{name}.jpg", b"\xff\xd8\xff\xe0" + bytes(64)),
+    "folder": ("old/{name}{suffix}", b"not a clip"),
+    "project": ("{name}.prproj", b"\x1f\x8b" + bytes(64)),
+}
+
+
+def write_folder(recipe: Recipe, folder: Path) -> Path:
+    """Write the clip and all that the recipe puts beside it.
+
+    Returns:
+        The clip's path.
+    Raises:
+        av.error.FFmpegError: FFmpeg cannot write this combination.
+    """
+    folder.mkdir(parents=True)
+    path = folder / recipe.file_name
+    write_clip(recipe, path)
+    for suffix in recipe.beside.split():
+        write_sound_beside(recipe, path.with_name(recipe.name + suffix), suffix)
+    for neighbour in recipe.neighbours:
+        name, data = _NEIGHBOURS[neighbour]
+        other = folder / name.format(name=recipe.name, suffix=recipe.suffix)
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(data)
+    if recipe.manifest:
+        _write_manifest(recipe, folder / "manifest.csv")
+    return path
+
+
+def write_sound_beside(recipe: Recipe, path: Path, suffix: str) -> None:
+    """Mono sound from `beside_starts` before the first picture to the picture's end, in the suffix's own format."""
+    rate_hz = 48000
+    seconds = recipe.beside_starts + recipe.frame_seconds()[-1]
+    sound = draw_sound(recipe, -float(recipe.beside_starts), round(seconds * rate_hz), rate_hz)
+    sound *= 10 ** (recipe.beside_gain_db / 20)
+    if suffix.lower() in _SUBTYPES:
+        subtype = "FLOAT" if recipe.beside_gain_db else _SUBTYPES[suffix.lower()]
+        with path.open("wb") as file:
+            kind = {".wav": "WAV", ".flac": "FLAC"}.get(suffix.lower(), "AIFF")
+            soundfile.write(file, sound, rate_hz, subtype=subtype, format=kind)
+        return
+    muxer, codec = SOUND_FILE_MUXERS[suffix.lower()]
+    with av.open(f"file:{path}", "w", format=muxer) as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        stream.bit_rate = 160_000
+        frame = av.AudioFrame.from_ndarray(sound.astype(np.float32)[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = rate_hz, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _write_manifest(recipe: Recipe, path: Path) -> None:
+    encoding, separator = recipe.manifest.split(" ")
+    separator = {"tab": "\t"}.get(separator, separator)
+    columns = {"utterance": recipe.name, "video": recipe.file_name, "speaker": "anna"}
+    if recipe.beside:
+        columns["audio"] = recipe.name + recipe.beside.split()[0]
+    rows = [separator.join(_quoted(cell, separator) for cell in row) for row in (columns.keys(), columns.values())]
+    blank = [separator * (len(columns) - 1), "", separator]  # as spreadsheets leave them
+    path.write_bytes(("\r\n".join([*rows, *blank]) + "\r\n").encode(encoding))
+
+
+def _quoted(cell: str, separator: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if separator in cell or '"' in cell else cell
