@@ -8,8 +8,27 @@ from fractions import Fraction
 from hypothesis import strategies as st
 from recipes import Recipe
 
-_MPEG_RATES = (Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60))
-RATES = (Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60), Fraction(50), Fraction(15), Fraction(25, 2), Fraction(60000, 1001), Fraction(120))
+_MPEG_RATES = (
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(30),
+    Fraction(50),
+    Fraction(60),
+)
+RATES = (
+    Fraction(25),
+    Fraction(30),
+    Fraction(30000, 1001),
+    Fraction(24000, 1001),
+    Fraction(60),
+    Fraction(50),
+    Fraction(15),
+    Fraction(25, 2),
+    Fraction(60000, 1001),
+    Fraction(120),
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +40,7 @@ class _Container:
     turns: bool = False
     tags: tuple[str, ...] = ("libx264", "libx265")  # codecs whose colour tags survive
     tracks: bool = False
+    written: tuple[str, ...] = ("",)
 
 
 _MP4 = _Container(
@@ -29,6 +49,7 @@ _MP4 = _Container(
     turns=True,
     tags=("libx264", "libx265", "libvpx-vp9"),
     tracks=True,
+    written=("", "faststart", "fragments"),
 )
 CONTAINERS = {
     ".mp4": _MP4,
@@ -42,12 +63,29 @@ CONTAINERS = {
     ".3gp": replace(_MP4, video=("libx264", "mpeg4"), audio=("aac",), tags=(), tracks=False),
     ".mkv": _Container(
         ("libx264", "libx265", "mpeg4", "vp8", "libvpx-vp9", "ffv1", "mjpeg", "mpeg2video"),
-        ("aac", "libmp3lame", "libopus", "libvorbis", "pcm_s16le", "pcm_s24le", "pcm_f32le", "flac", "ac3", "eac3", "alac"),
+        (
+            "aac",
+            "libmp3lame",
+            "libopus",
+            "libvorbis",
+            "pcm_s16le",
+            "pcm_s24le",
+            "pcm_f32le",
+            "flac",
+            "ac3",
+            "eac3",
+            "alac",
+        ),
         tags=("libx264", "libx265", "ffv1", "libvpx-vp9"),
         tracks=True,
+        written=("", "live"),
     ),
     ".webm": _Container(
-        ("libvpx-vp9", "vp8", "libaom-av1"), ("libopus", "libvorbis"), tags=("libvpx-vp9",), tracks=True
+        ("libvpx-vp9", "vp8", "libaom-av1"),
+        ("libopus", "libvorbis"),
+        tags=("libvpx-vp9",),
+        tracks=True,
+        written=("", "live"),
     ),
     ".avi": _Container(
         ("mpeg4", "mjpeg", "ffv1", "libx264"),
@@ -91,7 +129,7 @@ NAMES = (
     "a:b",
     "-dash",
     "100%d",
-    "it's \"so\"; or, so",
+    'it\'s "so"; or, so',
     "[x]{y}*?",
     "😀",
     "x.y.z",
@@ -100,6 +138,14 @@ NAMES = (
 SOUND_SUFFIXES = (".wav", ".WAV", ".flac", ".m4a", ".mp3", ".ogg", ".aiff", ".opus", ".aif")
 NEIGHBOURS = ("notes", "thumbs", "fork", "store", "subtitles", "part", "cover", "folder", "project")
 MANIFESTS = ("utf-8 ,", "utf-8-sig ;", "utf-8 tab", "utf-16 tab", "cp1252 ;")
+
+
+def _rates_of(recipe: Recipe) -> tuple[int, ...]:
+    if recipe.suffix == ".flv":
+        return (44100, 22050)
+    if recipe.suffix == ".avi" and recipe.audio_codec == "libmp3lame":
+        return (48000, 44100)  # others FFmpeg stamps twice as long
+    return _SOUND_RATES.get(recipe.audio_codec, _PCM_RATES)
 
 
 def _odd(plain: object, others: st.SearchStrategy, *, one_in: int = 3) -> st.SearchStrategy:
@@ -117,8 +163,12 @@ def recipes(draw: st.DrawFn) -> Recipe:
         video_codec=draw(st.sampled_from(container.video)),
         audio_codec=draw(st.sampled_from(container.audio)),
         seconds=Fraction(draw(st.integers(15, 30)), 10),
+        written=draw(st.sampled_from(container.written)),
+        timecode=draw(_odd(False, st.just(suffix == ".mov"), one_in=4)),
         seed=draw(st.integers(0, 3)),
     )
+    if recipe.video_codec == "libaom-av1":
+        recipe = replace(recipe, written="")  # its header is written last
     recipe = _picture(draw, recipe, container)
     recipe = _sound(draw, recipe, container)
     if container.keeps_times:
@@ -145,7 +195,9 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     if codec in container.tags and changes["pixels"] != "bgr0":
         deep = "10" in str(changes["pixels"])
         tags = ["bt709 tv", "bt601 tv", *(["bt709 pc", "bt601 pc"] if codec != "prores_ks" else [])]
-        changes["colour"] = draw(_odd("", st.sampled_from([*tags, *(["bt2020 tv", "pq tv"] if deep else [])]), one_in=2))
+        changes["colour"] = draw(
+            _odd("", st.sampled_from([*tags, *(["bt2020 tv", "pq tv"] if deep else [])]), one_in=2)
+        )
     return replace(recipe, **changes)  # type: ignore[arg-type]
 
 
@@ -156,7 +208,7 @@ def _sound(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     where = {"mono": ("all",), "stereo": ("all", "left", "hiss", "inverted"), "5.1": ("centre", "all", "left")}[layout]
     return replace(
         recipe,
-        rate_hz=draw(st.sampled_from(_SOUND_RATES.get(codec, _PCM_RATES))),
+        rate_hz=draw(st.sampled_from(_rates_of(recipe))),
         layout=layout,
         voice_in=draw(st.sampled_from(where)),
         second_track=draw(_odd("", st.sampled_from(["default", "other"]), one_in=6)) if container.tracks else "",
@@ -178,7 +230,10 @@ def _timestamps(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recip
         changes["ticks"] = draw(_odd(0, st.sampled_from([90000, 1000, 120000])))
         if changes["ticks"] and draw(st.booleans()):
             changes["frame_rate"] = None
-    changes["joins"] = draw(_odd((), _joins()))
+    if not (recipe.suffix == ".mov" and recipe.audio_codec.startswith("pcm")):  # it counts samples, not times
+        changes["joins"] = draw(_odd((), _joins()))
+    if changes.get("joins"):
+        changes["seconds"] = max(recipe.seconds, Fraction(5, 2))  # room for flashes away from them
     return replace(recipe, **changes)  # type: ignore[arg-type]
 
 

@@ -10,10 +10,15 @@ import soundfile
 from recipes import Recipe, draw_sound
 from writing import write_clip
 
-SOUND_FILE_MUXERS = {".m4a": ("ipod", "aac"), ".mp3": ("mp3", "libmp3lame"), ".ogg": ("ogg", "libvorbis"), ".opus": ("ogg", "libopus")}
+SOUND_FILE_MUXERS = {
+    ".m4a": ("ipod", "aac"),
+    ".mp3": ("mp3", "libmp3lame"),
+    ".ogg": ("ogg", "libvorbis"),
+    ".opus": ("ogg", "libopus"),
+}
 _SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".aiff": "PCM_16", ".aif": "PCM_24"}
 _NEIGHBOURS = {
-    "notes": ("notes.txt", "take two was better\n".encode()),
+    "notes": ("notes.txt", b"take two was better\n"),
     "thumbs": ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(64)),
     "fork": ("._{name}{suffix}", b"\x00\x05\x16\x07" + bytes(4092)),
     "store": (".DS_Store", bytes(64)),

@@ -134,7 +134,8 @@ def check_picture(recipe: Recipe, pictures: list[np.ndarray]) -> None:
     drawn = {"upper left": UPPER_LEFT, "upper right": UPPER_RIGHT, "lower left": LOWER_LEFT, "lower right": DARK}
     tolerance = {"pq": PQ_COLOUR_STEPS, "bt2020": BT2020_COLOUR_STEPS}.get(recipe.colour.split(" ")[0], COLOUR_STEPS)
     nearest = {
-        place: min(drawn, key=lambda other: float(np.abs(colour - drawn[other]).sum())) for place, colour in seen.items()
+        place: min(drawn, key=lambda other: float(np.abs(colour - drawn[other]).sum()))
+        for place, colour in seen.items()
     }
     if any(place != found for place, found in nearest.items()):
         raise BrokenLawError("orientation", f"{nearest}")
@@ -171,7 +172,7 @@ def check_synchrony(recipe: Recipe, pictures: list[np.ndarray], waveform: np.nda
     times = recipe.frame_seconds()
     drawn = [float(times[number]) for number in recipe.flashes()]
     frames = flash_onsets(pictures)
-    clicks = click_seconds(waveform, TIMEBASE.sample_rate_hz)
+    clicks = click_seconds(waveform, TIMEBASE.sample_rate_hz, crackles=recipe.crackles())
     if len(frames) != len(drawn):
         raise BrokenLawError("flashes", f"at frames {frames}, drawn at {np.round(drawn, 3).tolist()} s")
     if len(clicks) != len(drawn):

@@ -11,8 +11,12 @@ from scipy.signal import butter, find_peaks, sosfiltfilt
 _CLICK_REACH_SECONDS = 0.03
 
 
-def click_seconds(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Centres of the clicks' energy; they are the loudest sound around 1 kHz."""
+def click_seconds(waveform: np.ndarray, rate_hz: int, *, crackles: Iterable[float] = ()) -> np.ndarray:
+    """Centres of the clicks' energy; they are the loudest sound around 1 kHz.
+
+    Args:
+        crackles: where a codec's state breaks off (joins), and what sounds like a click is none.
+    """
     band = butter(2, (CLICK_HZ / 2, 1.5 * CLICK_HZ), "bandpass", fs=rate_hz, output="sos")
     energy = sosfiltfilt(band, waveform.astype(np.float64)) ** 2
     smooth = np.exp(-0.5 * (np.arange(-0.02, 0.02, 1 / rate_hz) / 0.004) ** 2)
@@ -26,7 +30,7 @@ def click_seconds(waveform: np.ndarray, rate_hz: int) -> np.ndarray:
         first = max(0, peak - reach)
         part = energy[first : peak + reach]
         centres.append((first + (part * np.arange(len(part))).sum() / part.sum()) / rate_hz)
-    return np.array(centres)
+    return np.array([at for at in centres if all(abs(at - crackle) > 0.1 for crackle in crackles)])
 
 
 def flash_onsets(pictures: Iterable[np.ndarray]) -> list[int]:
@@ -41,7 +45,9 @@ def voice_rms(waveform: np.ndarray, rate_hz: int, spans_seconds: list[tuple[floa
     return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
 
 
-def voice_spans(clicks: list[float], begin: float, end: float, holes: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def voice_spans(
+    clicks: list[float], begin: float, end: float, holes: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
     """Stretches of voice between `begin` and `end`, away from clicks and from holes in the sound."""
     away = QUIET_SECONDS + 0.02
     cuts = sorted([(at - away, at + away) for at in clicks] + [(a - 0.08, b + 0.08) for a, b in holes])

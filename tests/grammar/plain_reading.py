@@ -8,7 +8,6 @@ from typing import Any
 
 import av
 import numpy as np
-from measuring import click_seconds
 
 
 def picture_times(path: Path) -> tuple[list[Any], list[Fraction]]:
@@ -43,7 +42,7 @@ def sound_on_the_clock(path: Path, track: int, start_seconds: Fraction) -> tuple
     return sound, rate_hz
 
 
-def clicks_on_the_clock(path: Path, track: int, start_seconds: Fraction) -> np.ndarray:
-    """Clicks of the loudest channel, seconds after `start_seconds`."""
+def loudest_channel(path: Path, track: int, start_seconds: Fraction) -> tuple[np.ndarray, int]:
+    """float64 [samples] from `start_seconds` on, and their rate."""
     sound, rate_hz = sound_on_the_clock(path, track, start_seconds)
-    return click_seconds(sound[np.argmax(np.mean(sound**2, axis=1))], rate_hz)
+    return sound[np.argmax(np.mean(sound**2, axis=1))], rate_hz

@@ -61,6 +61,8 @@ class Recipe:
     sound_starts: Fraction = Fraction(0)  # the sound, on the picture's clock
     joins: tuple[tuple[Fraction, Fraction], ...] = ()  # at, and how much sound is missing (+) or there twice (-)
     second_track: str = ""  # "", "default" (the voice in the second track, flagged), "other" (in the first, flagged)
+    written: str = ""  # "", faststart, fragments, live
+    timecode: bool = False  # a third track, of a film camera
     name: str = "clip"
     beside: str = ""  # separate sound of the clip's name: suffix
     beside_gain_db: float = 0.0
@@ -93,6 +95,16 @@ class Recipe:
         width, height = round(self.size[0] * self.pixel_aspect), self.size[1]
         return (height, width) if TURNS[self.turn][0] == 0 else (width, height)
 
+    @property
+    def picture_tick(self) -> Fraction:
+        """Seconds of one tick of the picture's time base."""
+        return Fraction(1, self.ticks) if self.ticks else 1 / (self.frame_rate or Fraction(30))
+
+    @property
+    def first_picture(self) -> Fraction:
+        """`starts_at` in whole ticks: when the first picture is shown, on the file's clock."""
+        return round(self.starts_at / self.picture_tick) * self.picture_tick
+
     def frame_seconds(self) -> list[Fraction]:
         """When each frame appears, and when the last one ends; the first appears at 0."""
         if self.frame_rate is not None:
@@ -116,6 +128,10 @@ class Recipe:
                 chosen.append(number)
                 first = second + Fraction(int(rng.integers(300, 520)), 1000)
         return chosen
+
+    def crackles(self) -> list[float]:
+        """Ends of the pieces of sound: decoders may crackle there."""
+        return [float(second) for at, jump in self.joins for second in (at, at + jump)]
 
     def lit_frames(self) -> set[int]:
         times = self.frame_seconds()
@@ -173,7 +189,9 @@ def draw_sound(recipe: Recipe, start_seconds: float, n_samples: int, rate_hz: in
     for number in recipe.flashes():
         distance = t - float(times[number])
         sound *= np.clip((np.abs(distance) - QUIET_SECONDS) / 0.01, 0.0, 1.0)
-        sound += CLICK_LEVEL * np.exp(-0.5 * (distance / CLICK_SIGMA_SECONDS) ** 2) * np.cos(2 * np.pi * CLICK_HZ * distance)
+        sound += (
+            CLICK_LEVEL * np.exp(-0.5 * (distance / CLICK_SIGMA_SECONDS) ** 2) * np.cos(2 * np.pi * CLICK_HZ * distance)
+        )
     return sound
 
 

@@ -49,7 +49,14 @@ def write_clip(recipe: Recipe, path: Path) -> None:
 
 
 def _muxer_options(recipe: Recipe) -> dict[str, str]:
-    return {"movflags": "faststart"} if recipe.container in ("mp4", "mov") and recipe.seed % 2 else {}
+    if recipe.container == "mpeg":  # small pictures: two of them in one packet would share a timestamp
+        return {"packetsize": "100"}
+    return {
+        "": {},
+        "faststart": {"movflags": "faststart"},
+        "fragments": {"movflags": "frag_keyframe+delay_moov+default_base_moof"},
+        "live": {"live": "1"},  # no duration and no index, as a browser's recorder leaves it
+    }[recipe.written]
 
 
 def _n_tracks(recipe: Recipe) -> int:
@@ -69,8 +76,7 @@ def _video_stream(container: Any, recipe: Recipe) -> Any:
     stream = container.add_stream(recipe.video_codec, rate=rate)
     stream.width, stream.height = recipe.size
     stream.pix_fmt = recipe.pixels
-    time_base = Fraction(1, recipe.ticks) if recipe.ticks else 1 / rate
-    stream.time_base = stream.codec_context.time_base = time_base
+    stream.time_base = stream.codec_context.time_base = recipe.picture_tick
     if recipe.pixel_aspect != 1:
         stream.codec_context.sample_aspect_ratio = recipe.pixel_aspect
     stream.codec_context.thread_count = 1
@@ -86,6 +92,8 @@ def _video_stream(container: Any, recipe: Recipe) -> Any:
     stream.codec_context.gop_size = recipe.key_frames
     stream.options = options
     tag(stream.codec_context, recipe.colour)
+    if recipe.timecode:
+        stream.metadata["timecode"] = "01:00:00:00"
     return stream
 
 
@@ -95,7 +103,7 @@ def _picture_packets(stream: Any, recipe: Recipe) -> Iterator[Any]:
     lit = recipe.lit_frames()
     frames = frames_of(recipe)
     durations: dict[int, int] = {}
-    ticks = [round((recipe.starts_at + second) / time_base) for second in times]
+    ticks = [round((recipe.first_picture + second) / time_base) for second in times]
     for number, pts in enumerate(ticks[:-1]):
         frame = frames[number in lit]
         frame.pts, frame.time_base = pts, time_base
@@ -121,6 +129,7 @@ def _set_sound_coding(context: Any, recipe: Recipe) -> None:
     context.time_base = Fraction(1, recipe.rate_hz)
     if recipe.audio_codec in ("aac", "mp3", "libmp3lame", "libopus", "mp2", "ac3", "eac3", "wmav2"):
         per_channel = 160_000 if recipe.rate_hz >= 32000 else 64_000
+        context.options = {"aac_coder": "fast"} if recipe.audio_codec == "aac" else {}
         context.bit_rate = min(per_channel * {"mono": 1, "stereo": 2, "5.1": 4}[recipe.layout], 320_000)
     if recipe.audio_codec == "libvorbis":
         context.options = {"global_quality": str(8 * 118), "flags": "+qscale"}
@@ -145,7 +154,7 @@ def _sound_packets(stream: Any, recipe: Recipe, *, is_voice: bool) -> list[Any]:
         for packet in _encoded(context, recipe, begin, end, is_voice=is_voice):
             packet.stream = stream
             if last_dts is not None and packet.dts <= last_dts:  # as `ffmpeg -c copy` mends what goes back in time
-                packet.dts = packet.pts = last_dts + 1
+                packet.dts = packet.pts = last_dts + -(-recipe.rate_hz // 1000)  # a tick of every container
             last_dts = packet.dts
             packets.append(packet)
     return packets
@@ -175,7 +184,7 @@ def _encoded(context: Any, recipe: Recipe, begin: Fraction, end: Fraction, *, is
     fifo = av.AudioFifo()
     for part in _in_format(context, channels_of(recipe, sound), rate_hz):
         fifo.write(part)
-    position = first + lead + round(recipe.starts_at * rate_hz)
+    position = first + lead + round(recipe.first_picture * rate_hz)
     size = context.frame_size or 1024
     while (piece := fifo.read(size, partial=True)) is not None:
         piece.pts, piece.time_base = position, Fraction(1, rate_hz)
