@@ -57,7 +57,8 @@ def test_manifest(tmp_path):
     (tmp_path / "manifest.csv").write_text(
         "utterance,speaker,emotion,sentence,split,video,audio\n"
         'u2,ben,anger,"well, no",test,y.mov,y.wav\n'
-        "u1,ben,,,train,x.mp4,\n"
+        "u1,ben,,,train,x.mp4,\n",
+        encoding="utf-8",
     )
     first, second = find_clips(tmp_path)
     assert (first.utterance, first.emotion, first.sentence, first.split, first.audio) == ("u1", "", "u1", "train", None)
@@ -83,7 +84,7 @@ def test_manifest(tmp_path):
 )
 def test_faulty_manifests(tmp_path, text, rule):
     _touch(tmp_path, "x.mp4")
-    (tmp_path / "manifest.csv").write_text(text)
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         find_clips(tmp_path)
 

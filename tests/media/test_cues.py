@@ -84,7 +84,7 @@ def test_a_cue_list(tmp_path):
 )
 def test_faulty_cue_lists(tmp_path, text, rule):
     path = tmp_path / "s.cues.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         read_cues(path, session_seconds=Fraction(10))
 
@@ -170,7 +170,7 @@ def test_a_folder_of_clips_and_sessions(session, write_clip, tmp_path):
     session()
     write_clip("extra.mp4", [Fraction(k, 25) for k in range(20)])
     text = "start,end,name,emotion,sentence,split\n0:01,0:02.5,u2,anger,Go away.,test\n3,0:00:05,u1,,,\n"
-    (tmp_path / "S1.cues.csv".lower()).write_text(text)
+    (tmp_path / "S1.cues.csv".lower()).write_text(text, encoding="utf-8")
     clips = find_clips(tmp_path)
     assert [clip.utterance for clip in clips] == ["extra", "u1", "u2"]
     assert clips[0].start_seconds is None
@@ -185,7 +185,7 @@ def test_a_recorder_that_was_paused(write_clip, tmp_path, rng):
     world = soxr.resample(rng.standard_normal(40 * 4000), 4000, 48000)
     write_clip("s.mp4", [Fraction(k, 25) for k in range(1000)], sound=0.2 * world)
     soundfile.write(tmp_path / "s.wav", np.delete(0.2 * world, np.s_[1440000:1441920]), 48000, subtype="PCM_16")
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n35,37,b\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n35,37,b\n", encoding="utf-8")
     before, after = find_clips(tmp_path)
     assert load_clip(before, TIMEBASE).synchrony.confidence == pytest.approx(0.75, abs=0.05)  # 30 of 40 s
     with pytest.raises(MediaError, match=r"s\.wav: does not follow the camera's own sound from 35\.00 s of s\.mp4"):
@@ -204,7 +204,7 @@ def test_a_recorder_that_was_paused(write_clip, tmp_path, rng):
 def test_faulty_sessions(write_clip, tmp_path, names, text, rule):
     for name in names:
         write_clip(name + ".mp4", [Fraction(k, 25) for k in range(50)])
-    (tmp_path / "s1.cues.csv").write_text(text)
+    (tmp_path / "s1.cues.csv").write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         find_clips(tmp_path)
 
@@ -212,13 +212,13 @@ def test_faulty_sessions(write_clip, tmp_path, names, text, rule):
 def test_a_manifest_may_name_times(tmp_path):
     (tmp_path / "s.mp4").write_bytes(b"x")
     text = "utterance,video,start,end\na,s.mp4,0:01,2.5\nb,s.mp4,3,\nc,s.mp4,,\n"
-    (tmp_path / "manifest.csv").write_text(text)
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
     times = [(clip.start_seconds, clip.end_seconds) for clip in find_clips(tmp_path)]
     assert times == [(1, Fraction(5, 2)), (3, None), (None, None)]
-    (tmp_path / "manifest.csv").write_text(text.replace("2.5", "1"))
+    (tmp_path / "manifest.csv").write_text(text.replace("2.5", "1"), encoding="utf-8")
     with pytest.raises(MediaError, match="line 2: ends at 1, not after its start"):
         find_clips(tmp_path)
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n0,1,a\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n0,1,a\n", encoding="utf-8")
     with pytest.raises(MediaError, match=r"s\.cues\.csv: manifest\.csv lies beside it"):
         find_clips(tmp_path)
 
@@ -238,7 +238,7 @@ def test_a_session_with_its_sound_recorded_apart(write_clip, tmp_path, rng):
     write_clip("s.mp4", [Fraction(k, 25) for k in range(1000)], sound=world[48000:])
     apart = soxr.resample(world, 48000, 48000 * (1 + 80e-6))  # begins one second earlier, runs fast
     soundfile.write(tmp_path / "s.wav", apart, 48000, subtype="PCM_16")
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n36,39,b\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n36,39,b\n", encoding="utf-8")
     for source, start in zip(find_clips(tmp_path), (2, 36), strict=True):
         clip = load_clip(source, TIMEBASE)
         assert clip.synchrony.drift_ppm == pytest.approx(80, abs=2)
