@@ -31,6 +31,7 @@ RATE = Fraction(30000, 1001)
         ("01:23.040", Fraction(2076, 25)),
         ("1:02:03.001", Fraction(3723001, 1000)),
         ("90:00", 5400),
+        ("1:23,5", Fraction(167, 2)),  # as spreadsheets of other languages write it
         ("0.1", Fraction(1, 10)),  # exact, unlike the binary 0.1
     ],
 )
@@ -38,7 +39,7 @@ def test_times(text, seconds):
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:60", "1:61:00", "1:2:3:4", "1,5", "nan", "1e3", "12s", ":30", "²"])
+@pytest.mark.parametrize("text", ["", "-1", "1:60", "1:61:00", "1:2:3:4", "1,5,2", "nan", "1e3", "12s", ":30", "²"])
 def test_no_times(text):
     with pytest.raises(ValueError, match="is no time"):
         parse_seconds(text)
@@ -54,7 +55,7 @@ def test_every_time_of_day_is_exact(hours, minutes, seconds, thousandths):
 def test_a_cue_list(tmp_path):
     path = tmp_path / "s.cues.csv"
     path.write_text('\ufeffstart,end,name,sentence\n0:01.5,3,"b, 1",\n2.8,4.25,ä,Wo warst du?\n', encoding="utf-8")
-    first, second = read_cues(path, session_seconds=Fraction(17, 4))
+    first, second = read_cues(path, session_seconds=Fraction(17, 4)).cues
     assert (first.name, first.start_seconds, first.end_seconds, first.sentence) == ("b, 1", Fraction(3, 2), 3, "b, 1")
     assert (second.name, second.sentence, second.emotion, second.line) == ("ä", "Wo warst du?", "", 3)
 
@@ -89,10 +90,13 @@ def test_faulty_cue_lists(tmp_path, text, rule):
         read_cues(path, session_seconds=Fraction(10))
 
 
-def test_a_cue_list_in_another_coding(tmp_path):
-    (tmp_path / "s.cues.csv").write_bytes("start,end,name\n0,1,ä\n".encode("latin-1"))
-    with pytest.raises(MediaError, match="not UTF-8"):
-        read_cues(tmp_path / "s.cues.csv")
+def test_a_cue_list_of_a_spreadsheet(tmp_path):
+    """Its encoding is guessed and noted, its separator found, its empty rows and columns are left out."""
+    (tmp_path / "s.cues.csv").write_bytes("start;end;name;;\r\n0,5;1:01,25;ä;;\r\n;;;;\r\n".encode("cp1252"))
+    found = read_cues(tmp_path / "s.cues.csv")
+    assert [(cue.name, cue.start_seconds, cue.end_seconds) for cue in found.cues] == [("ä", 0.5, 61.25)]
+    (note,) = found.notes
+    assert "read as Windows-1252, with 'ä'" in note
 
 
 # Sessions.
