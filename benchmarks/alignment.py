@@ -86,7 +86,7 @@ def main() -> int:
         for title, rows in result[name].items():
             show(f"{name}: {title}", rows)
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        args.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return 0
 
 

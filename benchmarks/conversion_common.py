@@ -115,4 +115,4 @@ def seed_means(seeds: Sequence[Rows]) -> dict[str, list[float]]:
 
 def write(path: Path, found: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

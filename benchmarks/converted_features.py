@@ -107,7 +107,7 @@ def main() -> int:
         _show(table, args.only)
         if args.json:
             result = {"figures": table.summary(), "minus_natural": _differences(table, args.only)}
-            args.json.write_text(json.dumps(result, indent=1))
+            args.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return 0
 
 

@@ -60,7 +60,7 @@ def main() -> int:
         result["rows"] = measure(records, config, rounds=args.rounds, with_step=not args.no_step)
     show(result)
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        args.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return 0
 
 

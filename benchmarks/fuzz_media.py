@@ -78,7 +78,7 @@ class Bench:
         """Note open files, children and memory of this process and the decoder's."""
         found = {}
         for name, pid in {"server": os.getpid(), "decoder": self.sandbox.pid}.items():
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
             mib = round(resident_bytes(pid) / 2**20, 2)
             found[name] = {"files": len(os.listdir(f"/proc/{pid}/fd")), "children": len(children), "mib": mib}
         self.held.append(found)
@@ -185,7 +185,7 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name:18} {value}")
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def main() -> int:
             _measure(name, lambda one, net=generator: paint(net, one), fed, own, table, tracker, args.out)
             _show(table)
             if args.json:
-                args.json.write_text(json.dumps(table.summary(), indent=1))
+                args.json.write_text(json.dumps(table.summary(), indent=1), encoding="utf-8")
     return 0
 
 

@@ -182,7 +182,7 @@ def main() -> None:
     found = summary(held_out_rows(clips, timebase), offset_errors(clips, timebase))
     found["r_by_components"] = {f"{a}, {b}": mean_r(natural, n_mel=a, n_lips=b) for a, b in COMPONENTS}
     found["r_by_training_sentences"] = {n: mean_r(natural, n_train=n) for n in TRAINING if n <= 0.8 * len(natural)}
-    args.json.write_text(json.dumps(found, indent=1) + "\n")
+    args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if args.plot:
         plot(args.plot, found, args.name)
     print(json.dumps(found, indent=1))

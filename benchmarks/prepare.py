@@ -284,7 +284,7 @@ def main() -> None:
     args = parser.parse_args()
     figures = kinds[args.what](args)
     if args.json:
-        args.json.write_text(json.dumps({"benchmark": f"prepare {args.what}", **figures}, indent=1))
+        args.json.write_text(json.dumps({"benchmark": f"prepare {args.what}", **figures}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -202,9 +202,11 @@ def main() -> None:
         for path in sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)[:: args.every]
     ]
     rows_path = args.json.with_suffix(".rows.jsonl")
-    rows = [json.loads(line) for line in rows_path.read_text().splitlines()] if rows_path.exists() else []
+    rows = (
+        [json.loads(line) for line in rows_path.read_text(encoding="utf-8").splitlines()] if rows_path.exists() else []
+    )
     done = {row["clip"] for row in rows}
-    with rows_path.open("a") as file:
+    with rows_path.open("a", encoding="utf-8") as file:
         for path, kind in tqdm(jobs, desc="clips", dynamic_ncols=True):
             if f"{path.parent.name}/{path.name}" in done:
                 continue
@@ -215,7 +217,7 @@ def main() -> None:
                 continue
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
-    args.json.write_text(json.dumps(figures(rows), indent=1) + "\n")
+    args.json.write_text(json.dumps(figures(rows), indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures(rows), indent=1))
 
 

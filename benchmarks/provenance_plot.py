@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("figures", type=Path, metavar="JSON")
     parser.add_argument("--out", required=True, type=Path, metavar="PNG")
     args = parser.parse_args()
-    found = json.loads(args.figures.read_text())
+    found = json.loads(args.figures.read_text(encoding="utf-8"))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.8, 3.4), layout="constrained")
         for axes, (stream, (bits, places)) in zip(figure.subplots(1, 2), HURDLES.items(), strict=True):

@@ -203,7 +203,7 @@ def main() -> None:
         try:
             bench, converter_memory = Bench(port), []
             children = Path(f"/proc/{process.pid}/task").glob("*/children")
-            pids = [int(pid) for path in children for pid in path.read_text().split()]
+            pids = [int(pid) for path in children for pid in path.read_text(encoding="utf-8").split()]
             converter = max(pids, key=resident_bytes)
             jobs = at_once(bench, args.clients, Path(name), converter_memory, converter)
             clip = make_clip(Path(name) / "short.mp4", FIRST_FRAMES)
@@ -223,7 +223,7 @@ def main() -> None:
         for key, value in values.items() if isinstance(values, dict) else ():
             print(f"    {key:28} {value}")
     if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

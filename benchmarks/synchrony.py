@@ -178,7 +178,7 @@ def main() -> int:
     rows["wrong recordings"] = wrong_recordings(sounds, 10 * args.trials, 11)
     print("wrong recordings", rows["wrong recordings"])
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1))
+        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return 0
 
 

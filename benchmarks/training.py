@@ -58,7 +58,7 @@ def main() -> int:
     }
     show(result)
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        args.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return 0
 
 

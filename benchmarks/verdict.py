@@ -53,7 +53,7 @@ def evaluated(systems: Systems, seed: int, args: argparse.Namespace) -> dict[str
         command += ["--out", str(out)]
         print(shlex.join(command), flush=True)
         subprocess.run(command, check=True)
-    return json.loads((out / REPORT).read_text())
+    return json.loads((out / REPORT).read_text(encoding="utf-8"))
 
 
 def _take_over(first: Path, out: Path) -> None:

@@ -58,7 +58,7 @@ def main() -> None:
         figure = Figure(figsize=(4.4 * len(named), 4.2), layout="constrained")
         panels = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
         for axes, (title, path) in zip(panels, named, strict=True):
-            panel(axes, title, json.loads(Path(path).read_text()))
+            panel(axes, title, json.loads(Path(path).read_text(encoding="utf-8")))
         panels[0].set_ylabel("canonical correlation r of mel spectrum and lips")
         figure.savefig(args.out, dpi=150)
 

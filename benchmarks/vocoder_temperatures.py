@@ -51,7 +51,7 @@ def main() -> int:
     args.training, args.no_face, args.starting_with = True, False, ""
     config = config_from_args(args)
     speaker = copies.make_voice(args.weights, config)
-    scores: Scores = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    scores: Scores = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
     for name, clips in copies.sources(args, config):
         for clip in clips:
             rows = scores.setdefault(f"{name}/{clip.recording.name}", {})

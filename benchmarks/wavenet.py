@@ -37,7 +37,7 @@ def main() -> int:
     result = measure(config, args, n_threads)
     show(result)
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        args.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     if args.plot:
         from wavenet_plot import plot
 
@@ -193,7 +193,11 @@ def _spread(values: list[float]) -> float:
 
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
-    names = [line for line in path.read_text().splitlines() if line.startswith("model name")] if path.is_file() else []
+    names = (
+        [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        if path.is_file()
+        else []
+    )
     return names[0].partition(":")[2].strip() if names else platform.machine()
 
 

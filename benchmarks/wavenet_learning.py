@@ -91,7 +91,11 @@ def main() -> int:
             result = learn(config, speech, cpu_seconds=args.cpu_seconds)
             write_json(result_path(args.out, name), {"changes": VARIANTS[name], **result})
             print(json.dumps({name: result["curve"][-1]}), flush=True)
-    results = {name: json.loads(p.read_text()) for name in VARIANTS if (p := result_path(args.out, name)).is_file()}
+    results = {
+        name: json.loads(p.read_text(encoding="utf-8"))
+        for name in VARIANTS
+        if (p := result_path(args.out, name)).is_file()
+    }
     print(table(results))
     if args.plot:
         draw(results, args.plot)

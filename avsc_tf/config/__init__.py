@@ -130,4 +130,4 @@ def config_from_dict(tree: Mapping[str, Any], *, place: str = "settings", comple
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved settings, so that they travel with what was made from them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None))
+    path.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None), encoding="utf-8")

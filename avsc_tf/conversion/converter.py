@@ -35,7 +35,7 @@ from avsc_tf.features.statistics import (
     unflatten_keypoints,
 )
 from avsc_tf.features.steadying import steadied
-from avsc_tf.media.clips import AUDIO_SUFFIXES, ClipSource, single_clip
+from avsc_tf.media.clips import ClipSource, separate_sound, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.provenance.marking import Provenance
@@ -356,8 +356,5 @@ class Converter:
 
 
 def _with_own_sound(video: Path) -> ClipSource:
-    """The clip, with NAME.wav or NAME.flac beside it as its sound, as in a clip folder."""
-    if not has_picture(video):
-        return single_clip(video)
-    beside = [path for suffix in AUDIO_SUFFIXES if (path := video.with_suffix(suffix)).is_file()]
-    return single_clip(video, beside[0] if beside else None)
+    """The clip with its sound recorded apart, as in a clip folder."""
+    return single_clip(video, separate_sound(video) if has_picture(video) else None)

@@ -110,7 +110,7 @@ class StoredRecordings(StreamedRecordings):
 def _begun(folder: Path, key: str) -> list[dict[str, Any]]:
     """The entries that are there, of a store with this key; an empty new store otherwise."""
     index = folder / INDEX_NAME
-    lines = index.read_text().splitlines(keepends=True) if index.is_file() else []
+    lines = index.read_text(encoding="utf-8").splitlines(keepends=True) if index.is_file() else []
     whole = [json.loads(line) for line in lines if line.endswith("\n")]
     if not whole or whole[0] != {"key": key}:
         whole = [{"key": key}]
@@ -118,7 +118,7 @@ def _begun(folder: Path, key: str) -> list[dict[str, Any]]:
         for name in ARRAYS:
             (folder / f"{name}.f32").write_bytes(b"")
     partial = folder / f".{INDEX_NAME}"
-    partial.write_text("".join(json.dumps(entry) + "\n" for entry in whole))
+    partial.write_text("".join(json.dumps(entry) + "\n" for entry in whole), encoding="utf-8")
     os.replace(partial, index)
     return whole[1:]
 
@@ -132,8 +132,8 @@ def _cut(folder: Path, entries: list[dict[str, Any]], config: Config) -> None:
         entries.pop()
     for name in ARRAYS:
         os.truncate(folder / f"{name}.f32", _frames(entries) * sizes[name] * FLOAT.itemsize)
-    lines = (folder / INDEX_NAME).read_text().splitlines(keepends=True)
-    (folder / INDEX_NAME).write_text("".join(lines[: 1 + len(entries)]))
+    lines = (folder / INDEX_NAME).read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / INDEX_NAME).write_text("".join(lines[: 1 + len(entries)]), encoding="utf-8")
 
 
 def _frames(entries: Sequence[Mapping[str, Any]]) -> int:
@@ -160,7 +160,7 @@ def _add(folder: Path, path: Path, config: Config) -> dict[str, Any]:
         for name, values in zip(ARRAYS, (recording.waveform, recording.mel, f0_hz), strict=True):
             with (folder / f"{name}.f32").open("ab") as file:
                 file.write(np.ascontiguousarray(values, FLOAT).tobytes())
-    with (folder / INDEX_NAME).open("a") as file:
+    with (folder / INDEX_NAME).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
     return entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.linear_prediction import coefficients_of
 from avsc_tf.features.pitch import Pitch, PitchEstimator
 from avsc_tf.media.audio import read_audio
-from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from avsc_tf.media.clip_files import FilesByName, by_name, is_audio, separate_sound
 from avsc_tf.records.splits import digest_split
 from avsc_tf.timebase import Timebase
 
@@ -44,20 +44,28 @@ class Recording:
 
 
 def find_recordings(folders: Sequence[Path]) -> list[Path]:
-    """Sound and video files in folders and below, by name.
+    """Sound and video files in folders and below, by name; of a video with its sound recorded apart, that sound.
 
     Raises:
-        MediaError: a folder is missing or holds none.
+        MediaError: a folder is missing or holds none, or a video has two sounds of its name.
     """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise MediaError(f"{folder}: no such folder of recordings. Name folders of wav, flac or video files.")
-        here = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES + VIDEO_SUFFIXES)
+            raise MediaError(f"{folder}: no such folder of recordings. Name folders of sound or video files.")
+        places: dict[Path, list[Path]] = defaultdict(list)
+        for path in folder.rglob("[!.]*"):
+            places[path.parent].append(path)
+        named = [by_name(files) for files in places.values()]
+        here = [p for beside in named for same in beside.values() for p in same if _is_heard(p, beside)]
         if not here:
-            raise MediaError(f"{folder}: holds no recordings. It must hold wav, flac or video files.")
-        found += here
+            raise MediaError(f"{folder}: holds no recordings. It must hold sound or video files.")
+        found += sorted(here)
     return found
+
+
+def _is_heard(path: Path, beside: FilesByName) -> bool:
+    return is_audio(path) or separate_sound(path, beside) is None
 
 
 def is_held_out(path: Path, config: Config) -> bool:

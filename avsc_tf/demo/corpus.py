@@ -170,7 +170,7 @@ def _check_settings(out_dir: Path, settings: dict[str, object]) -> None:
     """Clips of two settings never share a folder."""
     path = out_dir / SETTINGS_NAME
     if path.is_file():
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         if found != settings:
             raise ConfigError(f"{path}: the folder holds a corpus of {found}, not {settings}; choose another folder")
         return
@@ -234,13 +234,13 @@ def _write_phones(path: Path, phones: list[TimedPhone]) -> None:
 
 def read_phones(path: Path | str) -> list[TimedPhone]:
     """True phone times as `NAME.phones.csv` holds them."""
-    with Path(path).open(newline="") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return [TimedPhone(row["phone"], float(row["start_s"]), float(row["end_s"])) for row in csv.DictReader(file)]
 
 
 def _write_manifest(folder: Path, clips: list[Clip]) -> None:
     part = folder / f"{MANIFEST_NAME}.part"
-    with part.open("w", newline="") as file:
+    with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, MANIFEST_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(clip.manifest_row for clip in clips)

@@ -103,7 +103,7 @@ def natural_waveform(clip: Mapping[str, Any]) -> np.ndarray:
 def read_copy_synthesis(out: Path) -> dict[str, Any] | None:
     """What `measure_copy_synthesis` left, or None."""
     path = out / FILE_NAME
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -198,7 +198,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     """Columns of a `history.csv` that are losses; empty where there is no file."""
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = [name for name in (rows[0] if rows else {}) if any(part in name for part in ("loss", "l1", "nll"))]
     return {name: [float(row[name]) if row[name] else float("nan") for row in rows] for name in names}

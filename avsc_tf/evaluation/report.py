@@ -252,7 +252,7 @@ def _copies(folder: Path, shown: Sequence[Shown], config: Config) -> dict[str, A
 def _stages(path: Path | None) -> dict[str, Any] | None:
     if path is None or not path.is_file():
         return None
-    stamps = json.loads(path.read_text())
+    stamps = json.loads(path.read_text(encoding="utf-8"))
     rows = [
         {
             "name": name,

@@ -118,7 +118,7 @@ def warp_frames(frames: np.ndarray, seconds: np.ndarray, timebase: Timebase) -> 
 
 
 def _read_csv(path: Path) -> list[Label]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     try:
         symbol = next(name for name in ("symbol", "phone", "word", "label") if name in rows[0])
@@ -131,7 +131,7 @@ def _read_csv(path: Path) -> list[Label]:
 
 def _read_align(path: Path) -> list[Label]:
     try:
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         return [Label(word, int(a) / ALIGN_UNITS_A_SECOND, int(b) / ALIGN_UNITS_A_SECOND) for a, b, word in rows]
     except ValueError as error:
         raise AlignmentError(

@@ -64,7 +64,7 @@ class Vgg19Features:
 def computes_bfloat16() -> bool | None:
     """Whether this processor multiplies bfloat16 in hardware; None where the system does not tell."""
     try:
-        words = Path("/proc/cpuinfo").read_text().split()
+        words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return None
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)

@@ -99,7 +99,9 @@ def write_design(folder: Path, design: Design) -> None:
     path = folder / KEY_NAME
     part = path.with_name(path.name + ".part")
     part.touch(mode=0o600)
-    part.write_text(json.dumps({"version": KEY_VERSION, **asdict(design)}, indent=1, ensure_ascii=False) + "\n")
+    part.write_text(
+        json.dumps({"version": KEY_VERSION, **asdict(design)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     os.replace(part, path)
 
 
@@ -109,7 +111,7 @@ def read_design(folder: Path) -> Design:
     if not path.is_file():
         raise ListeningError(f"{path}: no such file. Name the folder that tools/listening_test.py build wrote.")
     try:
-        tree: dict[str, Any] = json.loads(path.read_text())
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if tree.pop("version") != KEY_VERSION:
             raise ListeningError(f"{path}: made by another version of avsc_tf. Build the test again.")
         for name in ("systems", "anchors"):

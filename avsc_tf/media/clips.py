@@ -13,9 +13,10 @@ import numpy as np
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
 from avsc_tf.media.audio import read_audio, read_span
+from avsc_tf.media.clip_files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, separate_sound
 from avsc_tf.media.recorded_apart import check_stretch, synchrony_of
 from avsc_tf.media.sound import sound_notes
-from avsc_tf.media.sources import AUDIO_SUFFIXES, SPLITS, VIDEO_SUFFIXES, ClipSource, find_clips, single_clip
+from avsc_tf.media.sources import SPLITS, ClipSource, find_clips, read_clip_folder, single_clip
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import frames_in, picture_notes, probe_video, read_frames
 from avsc_tf.timebase import Timebase
@@ -30,6 +31,8 @@ __all__ = [
     "LoadedClip",
     "find_clips",
     "load_clip",
+    "read_clip_folder",
+    "separate_sound",
     "single_clip",
 ]
 

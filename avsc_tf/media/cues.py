@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import re
-import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from avsc_tf.errors import MediaError
+from avsc_tf.media.tables import TableRow, read_table
 
 CUES_SUFFIX = ".cues.csv"  # SESSION.cues.csv beside SESSION.mp4
 CUE_COLUMNS = ("start", "end", "name", "emotion", "sentence", "split")
 REQUIRED_CUE_COLUMNS = ("start", "end", "name")
 MAX_OVERLAP_SECONDS = Fraction(1, 2)  # cues may share a pause; more is a mistyped time
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)")
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:[.,]\d*)?)")
 
 
 @dataclass(frozen=True)
@@ -32,55 +30,33 @@ class Cue:
     line: int
 
 
-def read_cues(path: Path, *, session_seconds: Fraction | None = None) -> list[Cue]:
-    """The cues of a list, in its order.
+@dataclass(frozen=True)
+class CueList:
+    """Cues in the order of their list, and a note where its encoding had to be guessed."""
+
+    cues: list[Cue]
+    notes: tuple[str, ...] = ()
+
+
+def read_cues(path: Path, *, session_seconds: Fraction | None = None) -> CueList:
+    """The cues of a list.
 
     Args:
         session_seconds: length of the session's picture, where it is known.
     Raises:
-        MediaError: with the line: an unknown, missing or double column, an empty cell, a time that is none, an end
-            before its start or beyond the session, a name given twice or unfit for a file, cues that overlap by more
-            than MAX_OVERLAP_SECONDS, no cue.
+        MediaError: with the line: what `read_table` refuses, a time that is none, an end before its start or beyond the
+            session, a name given twice or unfit for a file, cues that overlap by more than MAX_OVERLAP_SECONDS, no cue.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
-            check_columns(path, list(reader.fieldnames or ()), CUE_COLUMNS, REQUIRED_CUE_COLUMNS)
-            cues = [_cue_of_row(row, f"{path}, line {reader.line_num}", reader.line_num) for row in reader]
-    except UnicodeDecodeError as error:
-        raise MediaError(f"{path}: is not UTF-8 text ({error.reason}). Save the list as UTF-8.") from error
+    table = read_table(path, columns=CUE_COLUMNS, required=REQUIRED_CUE_COLUMNS)
+    cues = [_cue_of_row(row) for row in table.rows]
     if not cues:
         raise MediaError(f"{path}: names no cue. Write a line start,end,name for each sentence.")
     _check_cues(path, cues, session_seconds)
-    return cues
-
-
-def check_columns(path: Path, columns: list[str], known: tuple[str, ...], required: tuple[str, ...]) -> None:
-    """Raise `MediaError` where the first line of a CSV file does not name known columns once each."""
-    for name in columns:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise MediaError(f"{path}: unknown column {name!r}. The nearest known one is {near!r}.")
-    if len(set(columns)) < len(columns):
-        raise MediaError(f"{path}: a column is named twice. Known are {', '.join(known)}.")
-    missing = [name for name in required if name not in columns]
-    if missing:
-        raise MediaError(f"{path}: column {missing[0]!r} is missing. The first line must name the columns.")
-
-
-def cells_of_row(row: dict[str, str], place: str, known: tuple[str, ...], required: tuple[str, ...]) -> dict[str, str]:
-    """All known cells without outer spaces, in composed Unicode (NFC); "" where there is none."""
-    if "" in row:
-        raise MediaError(f"{place}: more cells than columns. Put text with commas between quotation marks.")
-    cells = {name: unicodedata.normalize("NFC", row.get(name, "").strip()) for name in known}
-    for name in required:
-        if not cells[name]:
-            raise MediaError(f"{place}: the cell of {name} is empty. Fill it in.")
-    return cells
+    return CueList(cues, table.notes)
 
 
 def parse_seconds(text: str) -> Fraction:
-    """Seconds, m:ss or h:mm:ss, each with a fraction, exactly as written.
+    """Seconds, m:ss or h:mm:ss, each with a fraction behind a point or a comma, exactly as written.
 
     Raises:
         ValueError: it is no time.
@@ -88,14 +64,14 @@ def parse_seconds(text: str) -> Fraction:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no time")
-    hours, minutes, seconds = found.groups()
+    hours, minutes, seconds = found[1], found[2], found[3].replace(",", ".")
     if minutes is not None and (Fraction(seconds) >= 60 or (hours is not None and int(minutes) >= 60)):
         raise ValueError(f"{text!r} is no time")
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
-def _cue_of_row(row: dict[str, str], place: str, line: int) -> Cue:
-    cells = cells_of_row(row, place, CUE_COLUMNS, REQUIRED_CUE_COLUMNS)
+def _cue_of_row(row: TableRow) -> Cue:
+    cells, place = row.cells, row.place
     times = []
     for column in ("start", "end"):
         try:
@@ -109,7 +85,7 @@ def _cue_of_row(row: dict[str, str], place: str, line: int) -> Cue:
     name = cells["name"]
     if name.startswith(".") or any(character in "/\\\0\n\r" for character in name):
         raise MediaError(f"{place}: {name!r} cannot name a file. Leave out slashes and a dot at the beginning.")
-    return Cue(name, times[0], times[1], cells["emotion"], cells["sentence"] or name, cells["split"], line)
+    return Cue(name, times[0], times[1], cells["emotion"], cells["sentence"] or name, cells["split"], row.line)
 
 
 def _check_cues(path: Path, cues: list[Cue], session_seconds: Fraction | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,15 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.cues import CUES_SUFFIX, Cue, cells_of_row, check_columns, parse_seconds, read_cues
+from avsc_tf.media.clip_files import by_name, is_audio, is_video, separate_sound, stem, unused_note, visible_entries
+from avsc_tf.media.cues import CUES_SUFFIX, Cue, parse_seconds, read_cues
+from avsc_tf.media.tables import TableRow, read_table
 from avsc_tf.media.video import probe_video
+from avsc_tf.runs import CONSENT_NAME
 
-VIDEO_SUFFIXES = (".mp4", ".mpg", ".mov", ".mkv", ".avi")
-AUDIO_SUFFIXES = (".wav", ".flac")
 MANIFEST_NAME = "manifest.csv"
 MANIFEST_COLUMNS = ("utterance", "speaker", "emotion", "sentence", "split", "video", "audio", "start", "end")
 REQUIRED_COLUMNS = ("utterance", "video")
 SPLITS = ("train", "test")
+LABEL_SUFFIXES = (".phones.csv", ".words.csv")  # times of phones and words, which evaluations read
 
 
 @dataclass(frozen=True)
@@ -41,57 +42,92 @@ def single_clip(video: Path, audio: Path | None = None) -> ClipSource:
     return ClipSource(video.stem, video.parent.name, "", video.stem, "", video, audio)
 
 
-def find_clips(folder: Path) -> list[ClipSource]:
-    """Clips of one speaker, sorted by utterance: from `manifest.csv` where there is one, else by file name.
+@dataclass(frozen=True)
+class ClipFolder:
+    """Clips of one speaker, sorted by utterance, and phrases on what was assumed or left unused in the folder."""
 
-    By name: NAME.mp4 (or mpg, mov, mkv, avi) and, if the sound was recorded apart, NAME.wav or NAME.flac beside it.
-    The folder's name is the speaker, NAME is utterance and sentence. Where NAME.cues.csv lies beside it, NAME is a
-    session, and each of its cues a clip. Names are compared in composed Unicode (NFC).
+    clips: list[ClipSource]
+    notes: tuple[str, ...] = ()
+
+
+def find_clips(folder: Path) -> list[ClipSource]:
+    """The clips of `read_clip_folder`."""
+    return read_clip_folder(folder).clips
+
+
+def read_clip_folder(folder: Path) -> ClipFolder:
+    """Clips of one speaker: from `manifest.csv` where there is one, else by file name.
+
+    By name: NAME.mp4 (or another of `VIDEO_SUFFIXES`) and, if the sound was recorded apart, NAME.wav (or another of
+    `AUDIO_SUFFIXES`, see `separate_sound`) beside it. The folder's name is the speaker, NAME is utterance and sentence.
+    Where NAME.cues.csv lies beside it, NAME is a session, and each of its cues a clip. Names are compared in composed
+    Unicode (NFC).
 
     Raises:
         MediaError: no folder, no clips, two files for one name, a sound or a cue list without a picture, a manifest
-            with an unknown column, a missing file or an utterance named twice, or a cue list that `read_cues` refuses.
+            with a missing file or an utterance named twice, or a table that `read_table` or `read_cues` refuses.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise MediaError(f"{folder}: no such folder. Name the folder that holds the speaker's clips.")
     manifest = folder / MANIFEST_NAME
-    clips = _clips_of_manifest(manifest) if manifest.is_file() else _clips_by_name(folder)
+    clips, notes = _clips_of_manifest(manifest) if manifest.is_file() else _clips_by_name(folder)
+    unused = _unused_beside_manifest(folder, clips) if manifest.is_file() else _unused_by_name(folder, clips)
     if not clips:
         raise MediaError(
-            f"{folder}: holds no clips. Put NAME.mp4 (or {', '.join(VIDEO_SUFFIXES[1:])}) or a {MANIFEST_NAME} there."
+            f"{folder}: holds no clips. Put NAME.mp4 (or another video) or a {MANIFEST_NAME} there."
+            + "".join(f" It {note}." for note in unused_note(unused))
         )
-    return sorted(clips, key=lambda clip: clip.utterance)
+    return ClipFolder(sorted(clips, key=lambda clip: clip.utterance), (*notes, *unused_note(unused)))
 
 
-def _clips_by_name(folder: Path) -> list[ClipSource]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    videos = _by_stem(files, VIDEO_SUFFIXES)
-    sounds = _by_stem(files, AUDIO_SUFFIXES)
-    lists = {_nfc(path.name[: -len(CUES_SUFFIX)]): path for path in files if _is_cue_list(path)}
-    for beside in (sounds, lists):
-        alone = sorted(beside.keys() - videos.keys())
-        if alone:
-            raise MediaError(
-                f"{beside[alone[0]]}: no picture of that name beside it. Rename one of the two, or move it away."
-            )
+def _clips_by_name(folder: Path) -> tuple[list[ClipSource], list[str]]:
+    files = [path for path in visible_entries(folder) if path.is_file()]
+    videos, beside = _videos_by_stem(files), by_name(files)
+    sounds = {name: separate_sound(video, beside) for name, video in videos.items()}
+    lists = {_stem_of_cues(path): path for path in files if _is_cue_list(path)}
+    used = {path for path in sounds.values() if path is not None}
+    alone = [path for path in files if is_audio(path) and path not in used]
+    alone += [path for name, path in lists.items() if name not in videos]
+    if alone:
+        raise MediaError(f"{alone[0]}: no picture of that name beside it. Rename one of the two, or move it away.")
     clips: dict[str, ClipSource] = {}
+    notes: list[str] = []
     for name, video in videos.items():
-        whole = ClipSource(name, folder.resolve().name, "", name, "", video, sounds.get(name))
-        for place, clip in _clips_of_session(whole, lists[name]) if name in lists else [(str(video), whole)]:
+        whole = ClipSource(name, folder.resolve().name, "", name, "", video, sounds[name])
+        for place, clip in _clips_of_session(whole, lists[name], notes) if name in lists else [(str(video), whole)]:
             if clip.utterance in clips:
                 raise MediaError(
                     f"{place}: {clips[clip.utterance].video.name} gives a clip of the name {clip.utterance}, too. "
                     "Give each clip its own name."
                 )
             clips[clip.utterance] = clip
-    return list(clips.values())
+    return list(clips.values()), notes
 
 
-def _clips_of_session(session: ClipSource, cue_list: Path) -> list[tuple[str, ClipSource]]:
-    """Place in the cue list and clip, a cue each."""
-    cues = read_cues(cue_list, session_seconds=_picture_seconds(session.video))
-    return [(f"{cue_list}, line {cue.line}", _clip_of_cue(session, cue, cue_list)) for cue in cues]
+def _unused_by_name(folder: Path, clips: list[ClipSource]) -> list[str]:
+    """Names of what lies in the folder and neither belongs to a clip nor is known by its name."""
+    used = {path.name for clip in clips for path in (clip.video, clip.audio) if path is not None}
+    return [
+        path.name + "/" * path.is_dir()
+        for path in visible_entries(folder)
+        if path.name not in (*used, CONSENT_NAME) and not path.name.lower().endswith((CUES_SUFFIX, *LABEL_SUFFIXES))
+    ]
+
+
+def _unused_beside_manifest(folder: Path, clips: list[ClipSource]) -> list[str]:
+    """Names of videos and sounds that no row names, in the folder and those below it where clips lie."""
+    used = {path for clip in clips for path in (clip.video, clip.audio) if path is not None}
+    folders = {folder, *(path.parent for path in used if path.parent.is_relative_to(folder))}
+    files = [path for place in sorted(folders) for path in visible_entries(place) if path.is_file()]
+    return [str(path.relative_to(folder)) for path in files if (is_video(path) or is_audio(path)) and path not in used]
+
+
+def _clips_of_session(session: ClipSource, cue_list: Path, notes: list[str]) -> list[tuple[str, ClipSource]]:
+    """Place in the cue list and clip of each cue; phrases on how the list was read are added to `notes`."""
+    found = read_cues(cue_list, session_seconds=_picture_seconds(session.video))
+    notes += [f"{cue_list.name} {note}" for note in found.notes]
+    return [(f"{cue_list}, line {cue.line}", _clip_of_cue(session, cue, cue_list)) for cue in found.cues]
 
 
 def _clip_of_cue(session: ClipSource, cue: Cue, cue_list: Path) -> ClipSource:
@@ -124,41 +160,35 @@ def _is_cue_list(path: Path) -> bool:
     return path.name.lower().endswith(CUES_SUFFIX)
 
 
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+def _stem_of_cues(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.name[: -len(CUES_SUFFIX)])
 
 
-def _by_stem(files: list[Path], suffixes: tuple[str, ...]) -> dict[str, Path]:
+def _videos_by_stem(files: list[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in files:
-        if path.suffix.lower() not in suffixes:
-            continue
-        name = _nfc(path.stem)
-        if name in found:
-            raise MediaError(f"{path}: {found[name].name} has the same name. Keep one of the two.")
-        found[name] = path
+    for path in filter(is_video, files):
+        if stem(path) in found:
+            raise MediaError(f"{path}: {found[stem(path)].name} has the same name. Keep one of the two.")
+        found[stem(path)] = path
     return found
 
 
-def _clips_of_manifest(manifest: Path) -> list[ClipSource]:
+def _clips_of_manifest(manifest: Path) -> tuple[list[ClipSource], list[str]]:
     lists = sorted(path for path in manifest.parent.iterdir() if _is_cue_list(path))
     if lists:
         raise MediaError(f"{lists[0]}: {MANIFEST_NAME} lies beside it. Write start and end there, or move one away.")
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="", restval="")
-        check_columns(manifest, list(reader.fieldnames or ()), MANIFEST_COLUMNS, REQUIRED_COLUMNS)
-        clips: dict[str, ClipSource] = {}
-        for row in reader:
-            place = f"{manifest}, line {reader.line_num}"
-            clip = _clip_of_row(row, manifest.parent, place)
-            if clip.utterance in clips:
-                raise MediaError(f"{place}: utterance {clip.utterance} is named twice. Give each clip its own name.")
-            clips[clip.utterance] = clip
-    return list(clips.values())
+    table = read_table(manifest, columns=MANIFEST_COLUMNS, required=REQUIRED_COLUMNS)
+    clips: dict[str, ClipSource] = {}
+    for row in table.rows:
+        clip = _clip_of_row(row, manifest.parent)
+        if clip.utterance in clips:
+            raise MediaError(f"{row.place}: utterance {clip.utterance} is named twice. Give each clip its own name.")
+        clips[clip.utterance] = clip
+    return list(clips.values()), [f"{MANIFEST_NAME} {note}" for note in table.notes]
 
 
-def _clip_of_row(row: dict[str, str], folder: Path, place: str) -> ClipSource:
-    cells = cells_of_row(row, place, MANIFEST_COLUMNS, REQUIRED_COLUMNS)
+def _clip_of_row(row: TableRow, folder: Path) -> ClipSource:
+    cells, place = row.cells, row.place
     _check_split(cells["split"], place)
     start, end = (_seconds_of_cell(cells[column], column, place) for column in ("start", "end"))
     if end is not None and end <= (start or 0):

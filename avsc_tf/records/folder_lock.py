@@ -20,7 +20,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         RecordError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("a") as file:
+    with (folder / LOCK_NAME).open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

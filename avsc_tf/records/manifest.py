@@ -104,7 +104,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     beside = folder / (MANIFEST_NAME + PART_SUFFIX)
     text = json.dumps(tree, indent=1, ensure_ascii=False)
     # Lists of numbers go on one line (no string holds a line break, so that none is touched).
-    beside.write_text(re.sub(r"\[\n[\d\s,]*\]", lambda found: " ".join(found[0].split()), text))
+    beside.write_text(re.sub(r"\[\n[\d\s,]*\]", lambda found: " ".join(found[0].split()), text), encoding="utf-8")
     move_into_place(beside, folder / MANIFEST_NAME)
 
 
@@ -130,7 +130,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise RecordError(f"{folder}: holds no {MANIFEST_NAME}, so its records are unfinished. Run tools/prepare.py.")
     try:
-        tree = json.loads(path.read_text())
+        tree = json.loads(path.read_text(encoding="utf-8"))
         if tree["version"] != FORMAT_VERSION:
             raise RecordError(
                 f"{path}: format version {tree['version']}, this program reads {FORMAT_VERSION}. "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsc_tf.errors import AlignmentError
-from avsc_tf.media.clips import ClipSource, find_clips
+from avsc_tf.media.clips import ClipSource, read_clip_folder
 from avsc_tf.records.splits import assign_splits, sentence_key
 
 
@@ -16,6 +16,7 @@ class Plan:
 
     clips: dict[str, dict[str, ClipSource]]
     splits: dict[str, str]  # sentence_key -> "train" or "test"
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each speaker's folder, see `ClipFolder`
 
     @property
     def pairs(self) -> list[str]:
@@ -34,13 +35,12 @@ def make_plan(source_dir: Path, target_dir: Path, *, test_share: float) -> Plan:
         AlignmentError: no utterance is in both folders, or one has different sentences in them.
         RecordError: contradicting splits in the manifests.
     """
-    clips = {
-        "source": {clip.utterance: clip for clip in find_clips(source_dir)},
-        "target": {clip.utterance: clip for clip in find_clips(target_dir)},
-    }
+    folders = {"source": read_clip_folder(source_dir), "target": read_clip_folder(target_dir)}
+    clips = {speaker: {clip.utterance: clip for clip in folder.clips} for speaker, folder in folders.items()}
     _share_sentences(clips["source"], clips["target"])
     everything = [clip for speaker in clips.values() for clip in speaker.values()]
-    plan = Plan(clips, assign_splits(everything, test_share=test_share))
+    notes = {speaker: folder.notes for speaker, folder in folders.items() if folder.notes}
+    plan = Plan(clips, assign_splits(everything, test_share=test_share), notes)
     if not plan.pairs:
         examples = " and ".join(sorted(speaker)[0] for speaker in clips.values())
         raise AlignmentError(

@@ -126,6 +126,8 @@ class _Preparation:
         self.stored = StoredClips(self.plan, self.out_dir, self.config)
 
     def run(self) -> Manifest:
+        for line in note_lines({str(folder): notes for folder, notes in self.plan.notes.items()}):
+            self._note(line)
         inputs = self.stored.digest_files(self._bar("checking", self.stored.takes()))
         done = self._up_to_date(inputs)
         if done is not None:
@@ -224,7 +226,15 @@ class _Preparation:
     def _write_report(self) -> None:
         verdicts = judge(self.clip_checks, self.pair_checks, self.config.doctor)
         counts = {"pairs": len(self.pair_checks), "clips": len(self.clip_checks)}
-        write_report(self.out_dir, self.clip_checks, self.pair_checks, verdicts, config=self.config, counts=counts)
+        write_report(
+            self.out_dir,
+            self.clip_checks,
+            self.pair_checks,
+            verdicts,
+            config=self.config,
+            counts=counts,
+            folder_notes=self.plan.notes,
+        )
         levels = [verdict.level for verdict in verdicts]
         self._note(
             f"{self.out_dir / HTML_NAME}: {levels.count('ok')} takes or pairs are well, "

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -25,6 +26,9 @@ JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 SCHEMA_VERSION = 1
 _PATH_POINTS = 100  # of a path in report.json
+Takes = Mapping[tuple[str, str], ClipCheck]
+Pairs = Mapping[str, PairCheck]
+FolderNotes = Mapping[str, Sequence[str]]
 _DECIMALS = {"seconds": 3, "share": 5, "lufs": 2, "dbfs": 2, "db": 2, "ppm": 1, "px": 1, "offset": 5}
 
 
@@ -36,28 +40,31 @@ def write_report(
     *,
     config: Config,
     counts: Mapping[str, int],
+    folder_notes: FolderNotes = MappingProxyType({}),
 ) -> None:
     """Write both files beside, then rename them. The same measures give the same bytes.
 
     Args:
         verdicts: of `doctor.judge`; they give the rows and their order by name.
         counts: examples by shard, as in the manifest.
+        folder_notes: by speaker, what was assumed of the clip folder or left unused in it.
     """
     takes = {(clip.utterance, clip.speaker): clip for clip in clips}
     paired = {pair.utterance: pair for pair in pairs}
-    tree = _tree(takes, paired, verdicts, config, counts)
+    tree = _tree(takes, paired, verdicts, config, counts, folder_notes)
     text = _json(tree)
     page = _page(takes, paired, verdicts, tree)
     for name, content in ((JSON_NAME, text), (HTML_NAME, page)):
         write_atomically(out_dir / name, content)
 
 
-Takes = Mapping[tuple[str, str], ClipCheck]
-Pairs = Mapping[str, PairCheck]
-
-
 def _tree(
-    takes: Takes, paired: Pairs, verdicts: Sequence[Verdict], config: Config, counts: Mapping[str, int]
+    takes: Takes,
+    paired: Pairs,
+    verdicts: Sequence[Verdict],
+    config: Config,
+    counts: Mapping[str, int],
+    folder_notes: FolderNotes,
 ) -> dict[str, Any]:
     """Everything as plain values, for report.json."""
     return {
@@ -66,6 +73,7 @@ def _tree(
         "thresholds": asdict(config.doctor),
         "counts": dict(counts),
         "summary": _summary(takes, verdicts),
+        "folders": {speaker: list(folder_notes.get(speaker, ())) for speaker in SPEAKERS},
         "record_again": [
             {"utterance": v.utterance, "speakers": list(v.to_blame), "reasons": [r.text for r in _gravest(v)]}
             for v in verdicts
@@ -178,7 +186,7 @@ def _page(takes: Takes, paired: Pairs, verdicts: Sequence[Verdict], tree: Mappin
         rows=table_rows(worst_first, takes, paired),
         emotions=sorted({pair.emotion for pair in paired.values() if pair.emotion}),
         splits=sorted({pair.split for pair in paired.values() if pair.split}),
-        speakers=[_speaker(speaker, takes, verdicts) for speaker in SPEAKERS],
+        speakers=[_speaker(speaker, takes, verdicts, tree["folders"][speaker]) for speaker in SPEAKERS],
         ratios=_ratios(paired),
     )
 
@@ -196,7 +204,7 @@ def _to_record(verdicts: Sequence[Verdict], paired: Pairs) -> list[dict[str, Any
     return [{"title": titles[who], "items": items} for who, items in groups.items() if items]
 
 
-def _speaker(speaker: str, takes: Takes, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _speaker(speaker: str, takes: Takes, verdicts: Sequence[Verdict], notes: Sequence[str]) -> dict[str, Any]:
     clips = [clip for clip in takes.values() if clip.speaker == speaker]
     heard = [clip for clip in clips if clip.sound is not None]
     flagged = {(v.utterance, reason.rule) for v in verdicts for reason in v.reasons if reason.speaker == speaker}
@@ -211,6 +219,7 @@ def _speaker(speaker: str, takes: Takes, verdicts: Sequence[Verdict]) -> dict[st
         "takes": len(clips),
         "unusable": sum(clip.error is not None for clip in clips),
         "minutes": sum(clip.seconds or 0.0 for clip in clips) / 60,
+        "notes": notes,
         "loudness": drawings.strip(*loudness, unit="LUFS", step=6, label=f"Loudness of the {speaker}'s takes"),
         "loudness_median": float(np.median(loudness[0])) if heard else None,
         "snr": drawings.strip(*snr, unit="dB", step=10, label=f"Speech above pauses in the {speaker}'s takes"),

@@ -98,6 +98,6 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
 
 
 def _status_kb(*names: str) -> dict[str, int]:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     found = dict(line.split(":", 1) for line in lines if ":" in line)
     return {name: int(found[name].split()[0]) for name in names}

@@ -68,7 +68,7 @@ def gauge(name: str, help_text: str, values: dict[str, float], label: str = "") 
 def resident_bytes(pid: int | str | None) -> float:
     """Memory a process holds; 0 where there is none."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0.0)

@@ -30,7 +30,7 @@ class Storage:
         try:
             for path in (self.folder, self.uploads, self.work, self.results):
                 path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self.folder / _LOCK_NAME).open("a")
+            self._lock = (self.folder / _LOCK_NAME).open("a", encoding="utf-8")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()

@@ -221,7 +221,7 @@ def _bytes(variables: Any) -> int:
 def _start_peak() -> int:
     """Forget the memory's peak so far, where the system lets us; returns what is in use."""
     with contextlib.suppress(OSError):  # the peak then also counts what came before the steps
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     for gpu in _gpus():
         tf.config.experimental.reset_memory_stats(gpu)
     return _proc_bytes("VmRSS") or _peak_bytes()
@@ -234,7 +234,7 @@ def _peak_bytes() -> int:
 
 def _proc_bytes(name: str) -> int | None:
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

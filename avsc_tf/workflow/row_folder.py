@@ -20,11 +20,11 @@ class RowFolder:
 
     def __post_init__(self) -> None:
         stamp = self.folder / MADE_FROM
-        if stamp.is_file() and json.loads(stamp.read_text()) == self.origin:
+        if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == self.origin:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        stamp.write_text(json.dumps(self.origin))
+        stamp.write_text(json.dumps(self.origin), encoding="utf-8")
 
     def path(self, utterance: str) -> Path:
         return self.folder / f"{utterance}.mp4"

@@ -77,7 +77,7 @@ def make_showcase(
     """
     if not copy_synthesis.is_file():
         raise StageError(f"{copy_synthesis}: the vocoders were not judged. Run tools/diagnose.py copy-synthesis first.")
-    choice = choose_vocoder(json.loads(copy_synthesis.read_text())["table"])
+    choice = choose_vocoder(json.loads(copy_synthesis.read_text(encoding="utf-8"))["table"])
     targets = {clip.utterance: clip.video for clip in find_clips(target)}
     rows = []
     shutil.rmtree(out / "converted", ignore_errors=True)
@@ -94,7 +94,7 @@ def make_showcase(
     write_sheet(out / "side_by_side.png", rows, fps=fps)
     write_panels(out / "side_by_side.mp4", rows, fps=fps, sample_rate_hz=rate_hz)
     content = {"vocoder": choice.vocoder, "passed": choice.passed, "text": choice.text}
-    (out / CHOICE_NAME).write_text(json.dumps(content, indent=1))
+    (out / CHOICE_NAME).write_text(json.dumps(content, indent=1), encoding="utf-8")
     print(choice.text)
 
 

@@ -158,7 +158,7 @@ def read_stamps(folder: Path) -> dict[str, Stamp]:
     if not path.is_file():
         return {}
     try:
-        return {name: Stamp(**stamp) for name, stamp in json.loads(path.read_text()).items()}
+        return {name: Stamp(**stamp) for name, stamp in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise StageError(f"{path}: damaged ({error}). Delete it: the stages then run again.") from error
 
@@ -212,9 +212,9 @@ def tree_memory_bytes(pid: int) -> int:
     Pages that processes share count once for each, so that a pool's figure is an upper bound.
     """
     try:
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+        children = [child for thread in threads for child in (thread / "children").read_text(encoding="utf-8").split()]
     except (OSError, IndexError, ValueError):
         return 0
     return resident + sum(tree_memory_bytes(int(child)) for child in children)

@@ -210,7 +210,7 @@ def test_bad_clips_are_reported_and_the_others_done(
 
 
 def test_a_place_that_cannot_be_written(converter: Converter, source: ClipFeatures, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     converted = ConvertedClip(
         source.mel, source.keypoints, source.vgg, np.zeros(1920, np.float32), np.zeros((1, 16, 16, 3), np.uint8), "x"
     )

@@ -53,6 +53,6 @@ def test_sound_alone() -> None:
 
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     blocked = tmp_path / "out"
-    blocked.write_text("")
+    blocked.write_text("", encoding="utf-8")
     with pytest.raises(MediaError, match=r"out is in the way"):
         plan_jobs([A, B], blocked, ["wavenet"])

@@ -55,7 +55,7 @@ def test_real_sentences_are_cut_where_nobody_speaks(shared_data, root):
     mels, silent, start = [], [], 0
     for clip in clips:
         mels.append(read_recording(clip, config).mel)
-        words = (shared_data / "grid" / "s1_align" / f"{clip.stem}.align").read_text().splitlines()
+        words = (shared_data / "grid" / "s1_align" / f"{clip.stem}.align").read_text(encoding="utf-8").splitlines()
         times = [line.split() for line in words if line.split()[-1] in ("sil", "sp")]
         silent += [[start + int(t) / 25000 * frames_a_second for t in row[:2]] for row in times]
         start += len(mels[-1])

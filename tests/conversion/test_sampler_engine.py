@@ -186,7 +186,7 @@ def test_the_cache_lies_in_the_users_folder(writable, tmp_path):
     """Or, where that cannot be written, among the temporary files."""
     base = tmp_path / "cache"
     if not writable:
-        base.write_text("a file is no folder")
+        base.write_text("a file is no folder", encoding="utf-8")
     code = "from avsc_tf.conversion.sampler_kernels.compiling import cache_folder as f; print(f()); print(f().is_dir())"
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     environment |= {"XDG_CACHE_HOME": str(base), "TMPDIR": str(tmp_path)}

@@ -38,14 +38,14 @@ def test_paper_numbers_stand_where_the_paper_has_them(root: Path) -> None:
 def test_every_line_of_the_paper_file_names_its_origin(root: Path) -> None:
     """Section, figure, "not from the paper" or "ours" beside each value."""
     origin = re.compile(r"#.*(\d\.\d|\d\b|figure|not from the paper|ours)")
-    for line in (root / "configs/paper.yaml").read_text().splitlines():
+    for line in (root / "configs/paper.yaml").read_text(encoding="utf-8").splitlines():
         if re.match(r"\s*\w+: *\S", line) or line.startswith("seed"):
             assert origin.search(line), line
 
 
 def test_shipped_files_are_small_differences(root: Path) -> None:
     for path in CONFIGS:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         if path.stem != "paper":
             assert "include" in tree, f"{path.name} repeats the base instead of including it"
 
@@ -108,11 +108,11 @@ def test_one_modality_has_nothing_to_balance(root: Path, name: str, override: st
 def test_missing_file_missing_key_circle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such settings file"):
         load_config(tmp_path / "none.yaml")
-    (tmp_path / "short.yaml").write_text("seed: 3\n")
+    (tmp_path / "short.yaml").write_text("seed: 3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="setting time is missing"):
         load_config(tmp_path / "short.yaml")
-    (tmp_path / "a.yaml").write_text("include: b.yaml\n")
-    (tmp_path / "b.yaml").write_text("include: a.yaml\n")
+    (tmp_path / "a.yaml").write_text("include: b.yaml\n", encoding="utf-8")
+    (tmp_path / "b.yaml").write_text("include: a.yaml\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="circle"):
         load_config(tmp_path / "a.yaml")
 

@@ -25,7 +25,7 @@ LONG_AGO = datetime.date(2020, 2, 29)
 
 def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "consent.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

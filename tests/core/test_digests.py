@@ -19,7 +19,7 @@ def write(run: Path, **contents: str) -> None:
             "_npz", ".npz"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_one_line_for_all(run: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_known_without_our_code(run: Path) -> None:
     """The command of docs/convert.md."""
     command = "sha256sum consent.yaml statistics.npz */config.yaml */model.weights.h5 | LC_ALL=C sort | sha256sum"
-    assert command in (Path(__file__).resolve().parents[2] / "docs" / "convert.md").read_text()
+    assert command in (Path(__file__).resolve().parents[2] / "docs" / "convert.md").read_text(encoding="utf-8")
     (run / "image" / "config.yaml").unlink()  # of the unfinished training
     done = subprocess.run(command, shell=True, cwd=run, capture_output=True, text=True, check=True)
     assert f"sha256:{done.stdout.split()[0]}" == bundle_digest(run)

@@ -88,7 +88,7 @@ def test_stopped_store_goes_on(damage, config, speech, tmp_path, monkeypatch):
         with (folder / "waveform.f32").open("ab") as file:
             file.write(b"abcdefgh")
     elif damage == "half a line":
-        with (folder / store.INDEX_NAME).open("a") as file:
+        with (folder / store.INDEX_NAME).open("a", encoding="utf-8") as file:
             file.write('{"name": "v_')
     elif damage == "index beyond the samples":
         os.truncate(folder / "mel.f32", (folder / "mel.f32").stat().st_size - 4)

@@ -31,7 +31,7 @@ def corpus(tmp_path_factory):
 
 
 def manifest(folder) -> list[dict[str, str]]:
-    with (folder / "manifest.csv").open(newline="") as file:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -70,7 +70,7 @@ def test_second_take_is_another(corpus):
     first = corpus / "target" / "neutral_00.phones.csv"
     second = corpus / "second_take" / "neutral_00.phones.csv"
     assert [p.symbol for p in read_phones(first)] == [p.symbol for p in read_phones(second)]
-    assert first.read_text() != second.read_text()
+    assert first.read_text(encoding="utf-8") != second.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["source/neutral_00", "target/sadness_strong_01"])

@@ -117,7 +117,7 @@ def test_real_grid_names_are_read(shared_data):
     names = [path.stem for path in (shared_data / "grid" / "s1").glob("*.mpg")]
     assert len(names) > 100
     for name in names:
-        words = (shared_data / "grid" / "s1_align" / f"{name}.align").read_text().split()[2::3]
+        words = (shared_data / "grid" / "s1_align" / f"{name}.align").read_text(encoding="utf-8").split()[2::3]
         assert grid_sentence(name).split() == [word for word in words if word not in ("sil", "sp")]
 
 

@@ -102,7 +102,7 @@ def test_orphaned_workers_end_with_their_parent(root, clips, tmp_path):
     deadline = time.monotonic() + 60
     children: list[int] = []
     while not children and time.monotonic() < deadline and process.poll() is None:
-        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
         children = [int(pid) for pid in text.split() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         time.sleep(0.02)
     assert children, "no worker was started"

@@ -135,7 +135,7 @@ def test_no_conversion_after_the_last_day(demo: Path, clip: Path, tmp_path: Path
 
 
 def test_every_stage_left_its_time_and_memory(demo: Path) -> None:
-    stamps = json.loads((demo / "stages.json").read_text())
+    stamps = json.loads((demo / "stages.json").read_text(encoding="utf-8"))
     assert tuple(stamps) == STAGES
     for stamp in stamps.values():
         assert stamp["state"] == "finished"
@@ -175,7 +175,7 @@ def test_sound_in_the_file_is_in_step_with_what_was_predicted(demo: Path) -> Non
 
 def test_side_by_side_plays_every_clip_in_turn(demo: Path) -> None:
     seconds = 0.0
-    vocoder = json.loads((demo / "vocoder.json").read_text())["vocoder"]
+    vocoder = json.loads((demo / "vocoder.json").read_text(encoding="utf-8"))["vocoder"]
     for emotion in EMOTIONS:
         name = f"{emotion}_00.mp4"
         for folder in (demo / "corpus" / "source", demo / "held_out" / vocoder, demo / "corpus" / "target"):
@@ -186,7 +186,7 @@ def test_side_by_side_plays_every_clip_in_turn(demo: Path) -> None:
 
 def test_a_vocoder_that_fails_the_gate_is_not_chosen(demo: Path) -> None:
     """A WaveNet of four steps cannot pass; the choice and its reasons are written down."""
-    choice = json.loads((demo / "vocoder.json").read_text())
+    choice = json.loads((demo / "vocoder.json").read_text(encoding="utf-8"))
     assert choice["vocoder"] == "griffin-lim"
     assert not choice["passed"]
     assert "has not passed the gate" in choice["text"]
@@ -248,10 +248,10 @@ def test_the_probe(demo: Path, tmp_path: Path) -> None:
         "sound alone",
         "picture alone",
     ]
-    found = json.loads((tmp_path / "probe" / "probe.json").read_text())
+    found = json.loads((tmp_path / "probe" / "probe.json").read_text(encoding="utf-8"))
     assert found["about"]["sentences"] == len(EMOTIONS) and found["about"]["times"] == "phone times"
     done = tool("probe", *folders, "--out", tmp_path / "other")  # no clips named: by the warping path
-    assert json.loads((tmp_path / "other" / "probe.json").read_text())["about"]["times"] == "DTW path"
+    assert json.loads((tmp_path / "other" / "probe.json").read_text(encoding="utf-8"))["about"]["times"] == "DTW path"
 
 
 def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path) -> None:
     arguments += ("--corpus", demo / "corpus", "--vocoder", "griffin-lim")
     done = tool("evaluate", *arguments)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads((out / "report.json").read_text())
+    found = json.loads((out / "report.json").read_text(encoding="utf-8"))
     rows = {"converted", "source", "mean", "ridge", "target_dtw", "second_take", "target"}
     assert set(found["tables"]["voice"]) == set(found["tables"]["face"]) == rows
     assert found["about"]["sentences"] == len(EMOTIONS)
@@ -286,7 +286,7 @@ def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path) -> None:
     folders = ("--reference", demo / "corpus" / "target", "--source", demo / "corpus" / "source", "--out", out)
     done = tool("evaluate", "--videos", videos, "--versus", videos, *folders)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads((out / "report.json").read_text())
+    found = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert set(found["tables"]["voice"]) == {
         *("converted", "versus", "source", "mean", "ridge", "target_dtw", "target"),
     }

@@ -12,7 +12,7 @@ from avsc_tf.evaluation.videos.catalogue import FIGURES
 
 @pytest.fixture(scope="module")
 def page(root) -> str:
-    return (root / "docs" / "metrics.md").read_text()
+    return (root / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 def test_every_figure_has_its_row(page):

@@ -78,10 +78,10 @@ def test_files(probe, tmp_path):
     found = probe(each_its_own)
     write_probe(found, tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["probe.html", "probe.json", "probe.png"]
-    assert json.loads((tmp_path / "new" / "probe.json").read_text()) == json.loads(json.dumps(found))
+    assert json.loads((tmp_path / "new" / "probe.json").read_text(encoding="utf-8")) == json.loads(json.dumps(found))
     picture = cv2.imread(str(tmp_path / "new" / "probe.png"))
     assert picture.shape[0] > 600 and picture.std() > 5
-    page = (tmp_path / "new" / "probe.html").read_text()
+    page = (tmp_path / "new" / "probe.html").read_text(encoding="utf-8")
     assert "never met a missing stream" in page and 'src="http' not in page and "data:image/png" in page
     assert page.count("<tr><td>") == 3
     lines = cost_text(found).splitlines()

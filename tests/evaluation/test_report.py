@@ -89,16 +89,19 @@ def test_target_beside_itself_is_perfect(figures: dict[str, Any]) -> None:
 def test_page(figures: dict[str, Any], shown: Shown, config: Config, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
     (run / "conversion").mkdir(parents=True)
-    (run / "conversion" / "history.csv").write_text("epoch,loss,val_loss,seconds\n1,3.0,3.5,7\n2,2.0,,7\n")
+    (run / "conversion" / "history.csv").write_text(
+        "epoch,loss,val_loss,seconds\n1,3.0,3.5,7\n2,2.0,,7\n", encoding="utf-8"
+    )
     stages = tmp_path / "stages.json"
     stages.write_text(
         json.dumps(
             {"prepare": {"seconds": 90.0, "peak_memory_bytes": 2**31, "command": "python x", "state": "finished"}}
-        )
+        ),
+        encoding="utf-8",
     )
     videos = [out / "side_by_side.mp4", out / "converted" / "sad & low.mp4"]
     write_report(out / "report.html", figures, [shown], config=config, run=run, stages=stages, files=videos)
-    page = (out / "report.html").read_text()
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert not list(out.glob("*.part"))
 
     for text in (
@@ -123,7 +126,7 @@ def test_page(figures: dict[str, Any], shown: Shown, config: Config, tmp_path: P
 
 def test_pictures_are_inside_the_page(figures: dict[str, Any], shown: Shown, config: Config, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", figures, [shown], config=config, run=tmp_path)
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     found = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
     assert len(found) == 2  # spectrograms and frames; no history, so no curves
     for data in found:
@@ -144,7 +147,12 @@ def test_copies_stand_beside_the_recording(
     shown.sentence.target["waveform"] = rng.integers(-9000, 9000, 40_320).astype(np.int16)
     write_copies(tmp_path / "copy_synthesis", ("wavenet", "griffin-lim"), rng)
     write_report(tmp_path / "report.html", figures, [shown], config=config, run=tmp_path)
-    part = (tmp_path / "report.html").read_text().split("copy synthesis and the gate")[1].split("<h2>Converted")[0]
+    part = (
+        (tmp_path / "report.html")
+        .read_text(encoding="utf-8")
+        .split("copy synthesis and the gate")[1]
+        .split("<h2>Converted")[0]
+    )
     (data,) = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", part)
     image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None and image.shape[1] > 1000 and image.std() > 10
@@ -157,7 +165,7 @@ def test_no_spectrograms_without_all_copies(
 ) -> None:
     write_copies(tmp_path / "copy_synthesis", ("griffin-lim",), rng)
     write_report(tmp_path / "report.html", figures, [shown], config=config, run=tmp_path)
-    assert "held out: umi" not in (tmp_path / "report.html").read_text()
+    assert "held out: umi" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_loudest_stretch_is_shown() -> None:
@@ -178,7 +186,9 @@ def test_telling_moments_alternate_wide_and_narrow() -> None:
 
 def test_history_keeps_losses_only(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
-    path.write_text("epoch,generator/l1,discriminator/loss,learning_rate\n1,0.5,1.5,0.1\n2,0.25,,0.1\n")
+    path.write_text(
+        "epoch,generator/l1,discriminator/loss,learning_rate\n1,0.5,1.5,0.1\n2,0.25,,0.1\n", encoding="utf-8"
+    )
     found = read_history(path)
     assert list(found) == ["generator/l1", "discriminator/loss"]
     assert found["generator/l1"] == [0.5, 0.25] and np.isnan(found["discriminator/loss"][1])

@@ -73,8 +73,8 @@ def test_warps_read_where_the_map_points() -> None:
 
 
 def test_label_files(tmp_path: Path) -> None:
-    (tmp_path / "x.phones.csv").write_text("start_s,end_s,phone\n0.000000,0.25,_\n0.25,0.5,a\n")
-    (tmp_path / "x.align").write_text("0 23750 sil\n23750 29500 bin\n")
+    (tmp_path / "x.phones.csv").write_text("start_s,end_s,phone\n0.000000,0.25,_\n0.25,0.5,a\n", encoding="utf-8")
+    (tmp_path / "x.align").write_text("0 23750 sil\n23750 29500 bin\n", encoding="utf-8")
     found = read_labels(tmp_path, "x", align_dir=tmp_path)
     assert found["phone times"] == [Label("_", 0.0, 0.25), Label("a", 0.25, 0.5)]
     assert found["word times"][1] == Label("bin", 0.95, 1.18)
@@ -83,6 +83,6 @@ def test_label_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "text"), [("x.phones.csv", "a,b\n1,2\n"), ("x.align", "0 sil\n")])
 def test_unreadable_label_files(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(AlignmentError, match=rf"{name}: .*Write it again"):
         read_labels(tmp_path, "x", align_dir=tmp_path)

@@ -197,7 +197,9 @@ def test_real_speech(shared_data) -> None:
         assert clipped.clipped_share > 0.002
         noisy = x + 0.05 * np.random.default_rng(3).standard_normal(len(x))
         assert sound_health(noisy, RATE_HZ).snr_db < 20
-    begin, end = (int(shared_data.joinpath("grid/s1_align/bbaf2n.align").read_text().split()[i]) for i in (1, -3))
+    begin, end = (
+        int(shared_data.joinpath("grid/s1_align/bbaf2n.align").read_text(encoding="utf-8").split()[i]) for i in (1, -3)
+    )
     health = sound_health(read_audio(shared_data / "grid/s1/bbaf2n.mpg", sample_rate_hz=RATE_HZ), RATE_HZ)
     # Word labels are in 1/25000 s, set by forced alignment; a plosive's closure or breath may lie between.
     assert health.leading_silence_seconds == pytest.approx(begin / 25000, abs=0.15)

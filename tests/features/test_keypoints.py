@@ -26,7 +26,9 @@ def test_map_has_each_point_once():
 
 def test_the_guide_has_the_same_map(root):
     """The table of docs/keypoints.md: index range, part, FaceMesh numbers."""
-    rows = re.findall(r"^\| (\d+)(?:-|, )(\d+) \|[^|]*\| ([\d ]+) \|$", (root / "docs/keypoints.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| (\d+)(?:-|, )(\d+) \|[^|]*\| ([\d ]+) \|$", (root / "docs/keypoints.md").read_text(encoding="utf-8"), re.M
+    )
     assert [int(number) for _, _, numbers in rows for number in numbers.split()] == KEYPOINT_MAP.tolist()
     indices = [i for first, last, _ in rows for i in range(int(first), int(last) + 1)]
     assert indices == list(range(70))

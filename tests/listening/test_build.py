@@ -83,7 +83,7 @@ def test_level_gives_way_to_peaks(folders: dict[str, Path], make_folder: MakeFol
 def test_nothing_tells_the_system(built: Path) -> None:
     """Neither the page nor a name, time or metadata of a file; names do not sort by system or utterance."""
     design = read_design(built)
-    page = (built / "site" / "index.html").read_text()
+    page = (built / "site" / "index.html").read_text(encoding="utf-8")
     for word in (*design.systems, *UTTERANCES, *design.clips, *design.checks):
         assert word not in page
     files = list((built / "site" / "media").iterdir())
@@ -96,7 +96,7 @@ def test_nothing_tells_the_system(built: Path) -> None:
 
 
 def test_page_needs_no_other_place(built: Path) -> None:
-    page = (built / "site" / "index.html").read_text()
+    page = (built / "site" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)|https?://(?!www\.w3\.org/2000/svg)|@import|url\(""", page)
     assert "A test &lt;of clips&gt;" in page and "A test <of" not in page.split("</main>")[0]
 
@@ -118,7 +118,9 @@ def test_checks_can_be_counted(built: Path) -> None:
 
 def test_emotions_from_a_table(folders: dict[str, Path], tmp_path: Path) -> None:
     table = tmp_path / "emotions.csv"
-    table.write_text("utterance,emotion,sentence\nneutral_03,calm,hello\nhappiness_strong_01,glad,hello\n")
+    table.write_text(
+        "utterance,emotion,sentence\nneutral_03,calm,hello\nhappiness_strong_01,glad,hello\n", encoding="utf-8"
+    )
     systems = {"joint": folders["joint"]}
     build_test(tmp_path / "out", systems=systems, reference=folders["target"], source=folders["baseline"], labels=table)
     design = read_design(tmp_path / "out")
@@ -157,7 +159,7 @@ def test_refusals(folders: dict[str, Path], built: Path, make_folder: MakeFolder
     short = make_folder(tmp_path / "short", hz=200, gain=0.1, names=UTTERANCES[:1])
     silent = make_folder(tmp_path / "silent", hz=200, gain=0.0)
     table = tmp_path / "t.csv"
-    table.write_text("utterance,emotion\nneutral_03,neutral\n")
+    table.write_text("utterance,emotion\nneutral_03,neutral\n", encoding="utf-8")
     wrong = [
         (dict(systems={}), "no system"),
         (dict(systems={"target": folders["joint"]}), "--system target"),
@@ -180,12 +182,12 @@ def test_refusals(folders: dict[str, Path], built: Path, make_folder: MakeFolder
 def test_damaged_keys(tmp_path: Path, built: Path) -> None:
     with pytest.raises(ListeningError, match=r"key\.json: no such file"):
         read_design(tmp_path)
-    tree = json.loads((built / "key.json").read_text())
+    tree = json.loads((built / "key.json").read_text(encoding="utf-8"))
     for text, message in (
         ("{", "is not the key"),
         (json.dumps({**tree, "version": 99}), "another version"),
         (json.dumps({"version": 1}), "is not the key"),
     ):
-        (tmp_path / "key.json").write_text(text)
+        (tmp_path / "key.json").write_text(text, encoding="utf-8")
         with pytest.raises(ListeningError, match=message):
             read_design(tmp_path)

@@ -66,7 +66,7 @@ def analysed(answered: Path) -> Path:
     """The folder of its results; `told.txt` holds what was printed."""
     out = answered / "out"
     told = analyse_test(answered, answered / "answers.sqlite", out)
-    (out / "told.txt").write_text(told)
+    (out / "told.txt").write_text(told, encoding="utf-8")
     return out
 
 
@@ -115,8 +115,12 @@ def test_sides_are_undone(design: Design, store: AnswerStore, rate: Rate, tmp_pa
 
 
 def test_known_effects_are_recovered(analysed: Path) -> None:
-    assert (analysed / "told.txt").read_text().startswith("24 of 29 raters count, with 672 pages\naudio: joint 3.")
-    tree = json.loads((analysed / "results.json").read_text())
+    assert (
+        (analysed / "told.txt")
+        .read_text(encoding="utf-8")
+        .startswith("24 of 29 raters count, with 672 pages\naudio: joint 3.")
+    )
+    tree = json.loads((analysed / "results.json").read_text(encoding="utf-8"))
 
     def row(table: str, **wanted: Any) -> dict[str, Any]:
         pair = {"first": "joint", "second": "baseline", "emotion": "all"}
@@ -144,13 +148,16 @@ def test_known_effects_are_recovered(analysed: Path) -> None:
 
 def test_figures_are_those_of_the_table(analysed: Path) -> None:
     """results.json against pandas on ratings.csv, results.csv against results.json."""
-    tree, ratings = json.loads((analysed / "results.json").read_text()), pd.read_csv(analysed / "ratings.csv")
+    tree, ratings = (
+        json.loads((analysed / "results.json").read_text(encoding="utf-8")),
+        pd.read_csv(analysed / "ratings.csv"),
+    )
     for row in tree["mos"]:
         part = ratings[(ratings["modality"] == row["modality"]) & (ratings["system"] == row["system"])]
         part = part if row["emotion"] == "all" else part[part["emotion"] == row["emotion"]]
         assert (row["mean"], row["n"]) == (pytest.approx(part["score"].mean()), len(part))
         assert row["low"] < row["mean"] < row["high"]
-    lines = list(csv.DictReader((analysed / "results.csv").read_text().splitlines()))
+    lines = list(csv.DictReader((analysed / "results.csv").read_text(encoding="utf-8").splitlines()))
     assert sum(line["figure"] == "mos" for line in lines) == len(tree["mos"]) == 3 * 6 * 3
     assert {line["figure"] for line in lines} == {"mos", "t_test", "mixed_model", "rank_test", "preference_share"}
     first = next(line for line in lines if line["figure"] == "preference_share")
@@ -158,7 +165,7 @@ def test_figures_are_those_of_the_table(analysed: Path) -> None:
 
 
 def test_page_is_self_contained_and_says_what_is_bold(analysed: Path) -> None:
-    page = (analysed / "results.html").read_text()
+    page = (analysed / "results.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(""", page)
     assert page.count('src="data:image/svg') == 2
     last = page[page.index('<tr class="all"><td>All</td>') :].split("</tr>")[0]
@@ -180,7 +187,7 @@ def test_one_system_and_no_mood(design: Design, store: AnswerStore, rate: Rate, 
     own.close()
     told = analyse_test(folder, folder / "a.sqlite", folder / "out")
     assert "preferred" not in told
-    page = (folder / "out" / "results.html").read_text()
+    page = (folder / "out" / "results.html").read_text(encoding="utf-8")
     assert "Speaker similarity" not in page and page.count('src="data:image/svg') == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from avsc_tf.errors import MediaError
-from avsc_tf.media.clips import find_clips, load_clip, single_clip
+from avsc_tf.media.clips import find_clips, load_clip, read_clip_folder, separate_sound, single_clip
 from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(25, 48000, 240)
@@ -24,20 +24,37 @@ def _touch(folder, *names):
 def test_clips_by_name(tmp_path):
     folder = tmp_path / "anna"
     folder.mkdir()
-    _touch(folder, "b.MP4", "a.mpg", "c.mkv", "d.avi", "e.mov", "a.wav", "c.flac", "notes.txt", "._a.mp4")
-    clips = find_clips(folder)
-    assert [clip.utterance for clip in clips] == ["a", "b", "c", "d", "e"]
-    assert [clip.audio and clip.audio.name for clip in clips] == ["a.wav", None, "c.flac", None, None]
-    assert {(clip.speaker, clip.emotion, clip.split) for clip in clips} == {("anna", "", "")}
-    assert [clip.sentence for clip in clips] == ["a", "b", "c", "d", "e"]
+    _touch(folder, "b.MP4", "a.mpg", "c.mkv", "d.avi", "e.mov", "f.MTS", "g.webm", "h.m4v", "i.wmv", "j.3gp")
+    _touch(folder, "a.wav", "c.flac", "g.WAV", "F.m4a", "i.aiff", "j.Mp3", "consent.yaml", "._a.mp4")
+    found = read_clip_folder(folder)
+    assert found.notes == ()
+    assert [clip.utterance for clip in found.clips] == list("abcdefghij")
+    sounds = {clip.utterance: clip.audio.name for clip in found.clips if clip.audio}
+    assert sounds == {"a": "a.wav", "c": "c.flac", "f": "F.m4a", "g": "g.WAV", "i": "i.aiff", "j": "j.Mp3"}
+    assert {(clip.speaker, clip.emotion, clip.split) for clip in found.clips} == {("anna", "", "")}
+    assert [clip.sentence for clip in found.clips] == list("abcdefghij")
+    assert all(separate_sound(clip.video) == clip.audio for clip in found.clips)  # what a single clip is converted by
+
+
+def test_names_that_differ_in_case_alone(tmp_path):
+    _touch(tmp_path, "A.mp4", "a.mp4", "a.wav")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this disk does not tell upper from lower case")
+    upper, lower = find_clips(tmp_path)
+    assert (upper.audio, lower.audio) == (None, tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize(
     "names, rule",
     [
         ((), "holds no clips"),
+        (("a.avif", "b.srt"), r"holds no clips.* It holds 2 entries that no clip uses: a\.avif, b\.srt"),
         (("a.mp4", "a.mpg"), "has the same name"),
-        (("a.mp4", "a.wav", "a.flac"), "has the same name"),
+        (
+            ("a.mp4", "a.wav", "a.flac"),
+            r"a\.wav: a\.flac has the same name, and one of them alone can be the sound of a",
+        ),
+        (("a.mp4", "A.MP3", "a.ogg"), r"a\.ogg: A\.MP3 has the same name"),
         (("a.mp4", "b.wav"), r"b\.wav: no picture of that name"),
     ],
 )
@@ -45,6 +62,25 @@ def test_ambiguous_folders(tmp_path, names, rule):
     _touch(tmp_path, *names)
     with pytest.raises(MediaError, match=rule):
         find_clips(tmp_path)
+
+
+def test_unused_files_are_listed_once(tmp_path):
+    _touch(tmp_path, "a.mp4", "notes.txt", "Thumbs.db", ".DS_Store", *(f"GX{k:03}.LRV" for k in range(120)))
+    (tmp_path / "raw").mkdir()
+    (note,) = read_clip_folder(tmp_path).notes
+    assert note == "holds 122 entries that no clip uses: GX000.LRV and 119 more like it, notes.txt, raw/"
+    _touch(tmp_path, *(f"a.{kind}" * 60 for kind in range(10)))
+    (note,) = read_clip_folder(tmp_path).notes
+    assert len(note) < 700 and note.startswith("holds 132 entries") and note.endswith("7 others")
+
+
+def test_media_that_no_row_of_a_manifest_names(tmp_path):
+    (tmp_path / "takes").mkdir()
+    _touch(tmp_path, "x.mp4", "y.webm", "readme.txt", "x.phones.csv")
+    _touch(tmp_path / "takes", "z.mts", "z.wav")
+    (tmp_path / "manifest.csv").write_text("utterance,video\nx,x.mp4\nz,takes/z.mts\n", encoding="utf-8")
+    (note,) = read_clip_folder(tmp_path).notes
+    assert note == "holds 2 entries that no clip uses: y.webm, takes/z.wav"
 
 
 def test_missing_folder(tmp_path):
@@ -57,7 +93,8 @@ def test_manifest(tmp_path):
     (tmp_path / "manifest.csv").write_text(
         "utterance,speaker,emotion,sentence,split,video,audio\n"
         'u2,ben,anger,"well, no",test,y.mov,y.wav\n'
-        "u1,ben,,,train,x.mp4,\n"
+        "u1,ben,,,train,x.mp4,\n",
+        encoding="utf-8",
     )
     first, second = find_clips(tmp_path)
     assert (first.utterance, first.emotion, first.sentence, first.split, first.audio) == ("u1", "", "u1", "train", None)
@@ -83,7 +120,7 @@ def test_manifest(tmp_path):
 )
 def test_faulty_manifests(tmp_path, text, rule):
     _touch(tmp_path, "x.mp4")
-    (tmp_path / "manifest.csv").write_text(text)
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         find_clips(tmp_path)
 

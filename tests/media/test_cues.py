@@ -31,6 +31,7 @@ RATE = Fraction(30000, 1001)
         ("01:23.040", Fraction(2076, 25)),
         ("1:02:03.001", Fraction(3723001, 1000)),
         ("90:00", 5400),
+        ("1:23,5", Fraction(167, 2)),  # as spreadsheets of other languages write it
         ("0.1", Fraction(1, 10)),  # exact, unlike the binary 0.1
     ],
 )
@@ -38,7 +39,7 @@ def test_times(text, seconds):
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1:60", "1:61:00", "1:2:3:4", "1,5", "nan", "1e3", "12s", ":30", "²"])
+@pytest.mark.parametrize("text", ["", "-1", "1:60", "1:61:00", "1:2:3:4", "1,5,2", "nan", "1e3", "12s", ":30", "²"])
 def test_no_times(text):
     with pytest.raises(ValueError, match="is no time"):
         parse_seconds(text)
@@ -54,7 +55,7 @@ def test_every_time_of_day_is_exact(hours, minutes, seconds, thousandths):
 def test_a_cue_list(tmp_path):
     path = tmp_path / "s.cues.csv"
     path.write_text('\ufeffstart,end,name,sentence\n0:01.5,3,"b, 1",\n2.8,4.25,ä,Wo warst du?\n', encoding="utf-8")
-    first, second = read_cues(path, session_seconds=Fraction(17, 4))
+    first, second = read_cues(path, session_seconds=Fraction(17, 4)).cues
     assert (first.name, first.start_seconds, first.end_seconds, first.sentence) == ("b, 1", Fraction(3, 2), 3, "b, 1")
     assert (second.name, second.sentence, second.emotion, second.line) == ("ä", "Wo warst du?", "", 3)
 
@@ -84,15 +85,18 @@ def test_a_cue_list(tmp_path):
 )
 def test_faulty_cue_lists(tmp_path, text, rule):
     path = tmp_path / "s.cues.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         read_cues(path, session_seconds=Fraction(10))
 
 
-def test_a_cue_list_in_another_coding(tmp_path):
-    (tmp_path / "s.cues.csv").write_bytes("start,end,name\n0,1,ä\n".encode("latin-1"))
-    with pytest.raises(MediaError, match="not UTF-8"):
-        read_cues(tmp_path / "s.cues.csv")
+def test_a_cue_list_of_a_spreadsheet(tmp_path):
+    """Its encoding is guessed and noted, its separator found, its empty rows and columns are left out."""
+    (tmp_path / "s.cues.csv").write_bytes("start;end;name;;\r\n0,5;1:01,25;ä;;\r\n;;;;\r\n".encode("cp1252"))
+    found = read_cues(tmp_path / "s.cues.csv")
+    assert [(cue.name, cue.start_seconds, cue.end_seconds) for cue in found.cues] == [("ä", 0.5, 61.25)]
+    (note,) = found.notes
+    assert "read as Windows-1252, with 'ä'" in note
 
 
 # Sessions.
@@ -170,7 +174,7 @@ def test_a_folder_of_clips_and_sessions(session, write_clip, tmp_path):
     session()
     write_clip("extra.mp4", [Fraction(k, 25) for k in range(20)])
     text = "start,end,name,emotion,sentence,split\n0:01,0:02.5,u2,anger,Go away.,test\n3,0:00:05,u1,,,\n"
-    (tmp_path / "S1.cues.csv".lower()).write_text(text)
+    (tmp_path / "S1.cues.csv".lower()).write_text(text, encoding="utf-8")
     clips = find_clips(tmp_path)
     assert [clip.utterance for clip in clips] == ["extra", "u1", "u2"]
     assert clips[0].start_seconds is None
@@ -185,7 +189,7 @@ def test_a_recorder_that_was_paused(write_clip, tmp_path, rng):
     world = soxr.resample(rng.standard_normal(40 * 4000), 4000, 48000)
     write_clip("s.mp4", [Fraction(k, 25) for k in range(1000)], sound=0.2 * world)
     soundfile.write(tmp_path / "s.wav", np.delete(0.2 * world, np.s_[1440000:1441920]), 48000, subtype="PCM_16")
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n35,37,b\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n35,37,b\n", encoding="utf-8")
     before, after = find_clips(tmp_path)
     assert load_clip(before, TIMEBASE).synchrony.confidence == pytest.approx(0.75, abs=0.05)  # 30 of 40 s
     with pytest.raises(MediaError, match=r"s\.wav: does not follow the camera's own sound from 35\.00 s of s\.mp4"):
@@ -204,7 +208,7 @@ def test_a_recorder_that_was_paused(write_clip, tmp_path, rng):
 def test_faulty_sessions(write_clip, tmp_path, names, text, rule):
     for name in names:
         write_clip(name + ".mp4", [Fraction(k, 25) for k in range(50)])
-    (tmp_path / "s1.cues.csv").write_text(text)
+    (tmp_path / "s1.cues.csv").write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match=rule):
         find_clips(tmp_path)
 
@@ -212,13 +216,13 @@ def test_faulty_sessions(write_clip, tmp_path, names, text, rule):
 def test_a_manifest_may_name_times(tmp_path):
     (tmp_path / "s.mp4").write_bytes(b"x")
     text = "utterance,video,start,end\na,s.mp4,0:01,2.5\nb,s.mp4,3,\nc,s.mp4,,\n"
-    (tmp_path / "manifest.csv").write_text(text)
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
     times = [(clip.start_seconds, clip.end_seconds) for clip in find_clips(tmp_path)]
     assert times == [(1, Fraction(5, 2)), (3, None), (None, None)]
-    (tmp_path / "manifest.csv").write_text(text.replace("2.5", "1"))
+    (tmp_path / "manifest.csv").write_text(text.replace("2.5", "1"), encoding="utf-8")
     with pytest.raises(MediaError, match="line 2: ends at 1, not after its start"):
         find_clips(tmp_path)
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n0,1,a\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n0,1,a\n", encoding="utf-8")
     with pytest.raises(MediaError, match=r"s\.cues\.csv: manifest\.csv lies beside it"):
         find_clips(tmp_path)
 
@@ -238,7 +242,7 @@ def test_a_session_with_its_sound_recorded_apart(write_clip, tmp_path, rng):
     write_clip("s.mp4", [Fraction(k, 25) for k in range(1000)], sound=world[48000:])
     apart = soxr.resample(world, 48000, 48000 * (1 + 80e-6))  # begins one second earlier, runs fast
     soundfile.write(tmp_path / "s.wav", apart, 48000, subtype="PCM_16")
-    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n36,39,b\n")
+    (tmp_path / "s.cues.csv").write_text("start,end,name\n2,4,a\n36,39,b\n", encoding="utf-8")
     for source, start in zip(find_clips(tmp_path), (2, 36), strict=True):
         clip = load_clip(source, TIMEBASE)
         assert clip.synchrony.drift_ppm == pytest.approx(80, abs=2)

@@ -109,7 +109,7 @@ def test_missing_file_raises_at_once(tmp_path):
 def test_empty_and_foreign_files(tmp_path):
     empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
     empty.write_bytes(b"")
-    text.write_text("not a recording\n" * 100)
+    text.write_text("not a recording\n" * 100, encoding="utf-8")
     with pytest.raises(MediaError, match="is empty"):
         probe_video(empty)
     with pytest.raises(MediaError, match=r"text\.mp4: cannot be decoded"):

@@ -40,12 +40,12 @@ def test_half_a_pair_is_refused() -> None:
 def test_the_tool_ends_with_one_line_before_anything_is_converted(tmp_path, case) -> None:
     folder, more = tmp_path / "keys", []
     if case == "folder":
-        folder.write_text("in the way")
+        folder.write_text("in the way", encoding="utf-8")
     elif case == "certificate":
         more = ["--certificate", str(tmp_path / "none.pem"), "--private-key", str(tmp_path / "none.key")]
     else:
         folder.mkdir()
-        (folder / "identity.pem").write_text("damaged")
+        (folder / "identity.pem").write_text("damaged", encoding="utf-8")
         (folder / "identity.pem").chmod(0o600 if case == "damaged" else 0o644)
     done = convert(tmp_path, folder, *more)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1

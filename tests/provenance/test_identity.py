@@ -26,8 +26,8 @@ def test_the_own_key_is_made_once_and_read_by_its_owner_alone(tmp_path) -> None:
     assert own_identity(folder) == first and first.algorithm == "ed25519"
     assert (folder / "identity.pem").stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "root.pem").read_text() == own_root(folder)
-    assert "PRIVATE" not in (folder / "root.pem").read_text()
+    assert (folder / "root.pem").read_text(encoding="utf-8") == own_root(folder)
+    assert "PRIVATE" not in (folder / "root.pem").read_text(encoding="utf-8")
     assert sorted(path.name for path in folder.iterdir()) == ["identity.pem", "root.pem"]
     leaf, root = x509.load_pem_x509_certificates(first.certificates.encode())
     leaf.verify_directly_issued_by(root)
@@ -91,7 +91,7 @@ def test_a_key_that_others_may_read_is_refused(tmp_path) -> None:
 def test_a_damaged_key_is_named(tmp_path, keep) -> None:
     own_identity(tmp_path)
     path = tmp_path / "identity.pem"
-    path.write_text(path.read_text()[:keep])
+    path.write_text(path.read_text(encoding="utf-8")[:keep], encoding="utf-8")
     with pytest.raises(ProvenanceError, match=r"identity.pem: .*Move .*identity.pem away|first certificate"):
         own_identity(tmp_path)
 
@@ -104,7 +104,7 @@ def test_a_key_that_is_no_text_is_named(tmp_path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(ProvenanceError, match=r"cannot be made or read \(Not a directory\).*AVSC_TF_SIGNING_DIR"):
         own_identity(tmp_path / "file" / "signing")
 

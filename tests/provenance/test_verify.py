@@ -155,8 +155,8 @@ def test_a_certificate_that_does_not_suit_is_named(tmp_path) -> None:
 def test_a_real_certificate_signs(tmp_path) -> None:
     """A chain from elsewhere, by name."""
     other = own_identity(tmp_path / "elsewhere")
-    (tmp_path / "chain.pem").write_text(other.certificates)
-    (tmp_path / "key.pem").write_text(other.private_key)
+    (tmp_path / "chain.pem").write_text(other.certificates, encoding="utf-8")
+    (tmp_path / "key.pem").write_text(other.private_key, encoding="utf-8")
     path = make_file(
         tmp_path / "a.mp4", seconds=0.4, provenance=Provenance(tmp_path / "chain.pem", tmp_path / "key.pem")
     )
@@ -170,7 +170,7 @@ def test_a_secret_key_hides_the_marks_from_others(tmp_path) -> None:
 
 
 def test_neither_sound_nor_picture_is_an_error(tmp_path) -> None:
-    (tmp_path / "a.txt").write_text("not a recording")
+    (tmp_path / "a.txt").write_text("not a recording", encoding="utf-8")
     with pytest.raises(MediaError, match=r"a.txt: cannot be decoded"):
         verify(tmp_path / "a.txt")
 

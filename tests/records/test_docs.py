@@ -17,7 +17,7 @@ from avsc_tf.schema import CLIP, PAIR, Feature
 
 @pytest.fixture(scope="module")
 def page(root) -> str:
-    return (root / "docs" / "records.md").read_text()
+    return (root / "docs" / "records.md").read_text(encoding="utf-8")
 
 
 def table_row(feature: Feature) -> str:

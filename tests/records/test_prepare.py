@@ -37,8 +37,8 @@ def config(root) -> Config:
 
 def set_splits(folder: Path, tests: tuple[str, ...]) -> None:
     path = folder / "manifest.csv"
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    with path.open("w", newline="") as file:
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows({**row, "split": "test" if row["utterance"] in tests else "train"} for row in rows)
@@ -143,14 +143,14 @@ def test_flipped_bit_is_named_and_mended(config, clips, work, monkeypatch, capsy
 
 
 def test_report_shows_every_take(config, clips, work):
-    report = json.loads((work / "report.json").read_text())
+    report = json.loads((work / "report.json").read_text(encoding="utf-8"))
     rows = {row["utterance"]: row for row in report["utterances"]}
     assert {name: row["kind"] for name, row in rows.items()} == {"bbaf2n": "pair", "lrwz5a": "alone", "swiz3n": "pair"}
     assert rows["swiz3n"]["pair"]["path"][-1] == [N_FRAMES - 1, N_FRAMES - 1]
     take = rows["bbaf2n"]["target"]
     assert (take["seconds"], take["face_share"], take["n_faces"]) == (3.0, 1.0, 1)
     assert -40 < take["sound"]["loudness_lufs"] < -10  # speech
-    assert "lrwz5a" in (work / "report.html").read_text()
+    assert "lrwz5a" in (work / "report.html").read_text(encoding="utf-8")
 
 
 def test_other_alignment_reuses_the_features(root, clips, work, monkeypatch):
@@ -190,7 +190,7 @@ def test_renamed_clips_are_known_by_their_content(config, clips, work, tmp_path,
         renamed = Path(shutil.copytree(clips / speaker, tmp_path / speaker))
         (renamed / "swiz3n.mp4").rename(renamed / "another.mp4")
         manifest = renamed / "manifest.csv"
-        manifest.write_text(manifest.read_text().replace("swiz3n", "another"))
+        manifest.write_text(manifest.read_text(encoding="utf-8").replace("swiz3n", "another"), encoding="utf-8")
     manifest = prepare(config, tmp_path / "source", tmp_path / "target", work, progress=False)
     assert manifest.shards_of("pairs-test")[0].utterances == ("another",)
 
@@ -241,7 +241,7 @@ def test_nothing_to_train_on_is_said(config, clips, work, tmp_path):
 
 
 def test_out_that_is_a_file_is_said(config, clips, tmp_path):
-    (tmp_path / "records").write_text("")
+    (tmp_path / "records").write_text("", encoding="utf-8")
     with pytest.raises(RecordError, match="is a file"):
         prepare(config, clips / "source", clips / "target", tmp_path / "records", progress=False)
 

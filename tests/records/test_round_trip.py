@@ -240,13 +240,13 @@ def same_json(a: bytes, b: bytes) -> bool:
     [("{", "damaged"), ("[]", "damaged"), ('{"version": 99}', "format version 99, this program reads 2")],
 )
 def test_unreadable_manifest_is_refused(config, folder, text, message):
-    (folder / "manifest.json").write_text(text)
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(RecordError, match=message):
         open_records(folder, config)
 
 
 def test_manifest_is_plain_json(folder):
-    tree = json.loads((folder / "manifest.json").read_text())
+    tree = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert tree["counts"]["pairs-train"] == 2
     assert tree["shards"][0]["video_frames"] == [5, 3]
 

@@ -57,7 +57,7 @@ def write_folder(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
     for utterance, sentence, split in rows:
         (folder / f"{utterance}.mp4").write_bytes(b"not read by a plan")
         lines.append(f"{utterance},{sentence},{split},{utterance}.mp4")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 

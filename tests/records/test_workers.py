@@ -106,4 +106,4 @@ def _kill_readers(path: Path, stop: threading.Event) -> None:
 
 def _children() -> list[int]:
     tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    return [int(pid) for task in tasks for pid in (task / "children").read_text(encoding="utf-8").split()]

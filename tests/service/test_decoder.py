@@ -116,7 +116,7 @@ def child_of(sandbox: Sandbox, seconds: float = 20.0) -> int:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            found = Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text().split()
+            found = Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text(encoding="utf-8").split()
             if found and Path(f"/proc/{found[0]}/cwd").readlink().name.startswith("work"):
                 return int(found[0])
         time.sleep(0.005)
@@ -125,7 +125,7 @@ def child_of(sandbox: Sandbox, seconds: float = 20.0) -> int:
 
 def status_of(pid: int) -> dict[str, str]:
     """What /proc says of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 

@@ -47,7 +47,9 @@ def processes_of(data: Path) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if str(data) in (path / "cmdline").read_text() or str(data) in str((path / "cwd").resolve()):
+            if str(data) in (path / "cmdline").read_text(encoding="utf-8") or str(data) in str(
+                (path / "cwd").resolve()
+            ):
                 found.append(int(path.name))
         except OSError:
             continue

@@ -151,7 +151,7 @@ def test_time_is_bounded_and_a_job_can_be_cancelled(decode, tmp_path: Path) -> N
     try:
         with pytest.raises(CancelledError):
             decode(slow, by=patient, cancelled=cancelled, progress=lambda share: cancelled.set())
-        assert Path(f"/proc/{patient.pid}/task/{patient.pid}/children").read_text() == ""
+        assert Path(f"/proc/{patient.pid}/task/{patient.pid}/children").read_text(encoding="utf-8") == ""
     finally:
         patient.close()
 
@@ -179,18 +179,18 @@ def test_a_confined_process_reads_and_writes_nothing_else(tmp_path: Path) -> Non
     """Tried in a forked child: a file of this machine, a file beside, the network."""
     own, other = tmp_path / "own", tmp_path / "other.txt"
     own.mkdir()
-    other.write_text("secret")
+    other.write_text("secret", encoding="utf-8")
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         failed = []
         in_force = confine(readable=code_folders(), writable=own)
         limit_resources(memory_bytes=100_000_000, cpu_seconds=5, file_bytes=1000, open_files=32)
-        (own / "allowed").write_text("x")
+        (own / "allowed").write_text("x", encoding="utf-8")
         for name, attempt in (
-            ("read", lambda: other.read_text()),
+            ("read", lambda: other.read_text(encoding="utf-8")),
             ("list", lambda: os.listdir("/etc")),
-            ("write", lambda: (tmp_path / "new").write_text("x")),
+            ("write", lambda: (tmp_path / "new").write_text("x", encoding="utf-8")),
             ("large file", lambda: (own / "large").write_bytes(b"x" * 5000)),
             ("memory", lambda: bytearray(300_000_000)),
             ("remove", lambda: other.unlink()),

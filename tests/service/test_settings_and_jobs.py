@@ -24,7 +24,7 @@ def test_the_shipped_file_says_every_default(root: Path) -> None:
     """configs/serve.yaml is the documentation of the settings: it must hold all of them, with the values in force."""
     path = root / "configs" / "serve.yaml"
     assert load_settings(path) == ServiceSettings()
-    tree = yaml.safe_load(path.read_text())
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert {s: set(v) for s, v in tree.items()} == {s: set(v) for s, v in dataclasses.asdict(ServiceSettings()).items()}
 
 
@@ -102,7 +102,7 @@ def test_one_server_a_folder_and_orphans_removed(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="another server uses it"):
         Storage(tmp_path / "data")
     for path in (storage.uploads / "known", storage.uploads / "lost.part", storage.results / "gone.mp4"):
-        path.write_text("x")
+        path.write_text("x", encoding="utf-8")
     (storage.work / "known-1").mkdir()
     assert storage.tidy({"known"}) == 2
     assert [p.name for p in storage.uploads.iterdir()] == ["known"] and not list(storage.work.iterdir())
@@ -112,7 +112,7 @@ def test_one_server_a_folder_and_orphans_removed(tmp_path: Path) -> None:
 
 def access(tmp_path: Path, text: str = "", **environment: str) -> Access:
     path = tmp_path / "tokens"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return Access(AccessSettings(tokens_file=str(path) if text else ""), tmp_path / "key", environment)
 
 

@@ -53,15 +53,15 @@ class Harm:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    tree = yaml.safe_load(path.read_text())
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(tree)
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
 
 
 def test_no_reader_that_runs_code() -> None:
     """Of all sources: no pickle but the one that builds nothing, no Keras archive, no Lambda, no unsafe YAML."""
     for path in [*(ROOT / "avsc_tf").rglob("*.py"), *(ROOT / "tools").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name.split(".")[0] for alias in node.names} | {getattr(node, "module", None)}
                 allowed = path.name == "torch_weights.py"
@@ -95,7 +95,10 @@ def test_a_pickle_within_the_statistics(run: Path, tmp_path: Path, seal_anew: Se
 def test_yaml_that_builds_objects(run: Path, tmp_path: Path, seal_anew: Seal) -> None:
     mark = tmp_path / "harm"
     path = config_path(run, "conversion")
-    path.write_text(f"seed: !!python/object/apply:os.mkdir ['{mark}']\n" + path.read_text().split("\n", 1)[1])
+    path.write_text(
+        f"seed: !!python/object/apply:os.mkdir ['{mark}']\n" + path.read_text(encoding="utf-8").split("\n", 1)[1],
+        encoding="utf-8",
+    )
     with pytest.raises(BundleError, match=r"conversion/config.yaml: not valid YAML"):
         load_bundle(seal_anew(run))
     assert not mark.exists()
@@ -142,15 +145,15 @@ def test_one_changed_byte(run: Path, part: str) -> None:
     ids=str.__len__,
 )
 def test_digests_that_are_none(run: Path, content: str) -> None:
-    digests_path(run).write_text(content)
+    digests_path(run).write_text(content, encoding="utf-8")
     with pytest.raises(BundleError, match=r"digests.json: the digests are damaged"):
         check_bundle(run)
 
 
 def test_digests_that_leave_a_part_out(run: Path) -> None:
-    tree = json.loads(digests_path(run).read_text())
+    tree = json.loads(digests_path(run).read_text(encoding="utf-8"))
     del tree["files"]["image/model.weights.h5"]
-    digests_path(run).write_text(json.dumps(tree))
+    digests_path(run).write_text(json.dumps(tree), encoding="utf-8")
     with pytest.raises(BundleError, match=r"image/model.weights.h5: is not in digests.json"):
         check_bundle(run)
     digests_path(run).unlink()
@@ -180,9 +183,9 @@ def test_a_linked_folder_and_a_pipe(run: Path, complete: Path) -> None:
 
 def test_settings_that_include_another_file(run: Path, tmp_path: Path, seal_anew: Seal) -> None:
     secret = tmp_path / "secret.yaml"
-    secret.write_text("password: hunter2\n")
+    secret.write_text("password: hunter2\n", encoding="utf-8")
     path = config_path(run, "image")
-    path.write_text(f"include: {secret}\n" + path.read_text())
+    path.write_text(f"include: {secret}\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(BundleError, match=r"unknown setting include") as caught:
         load_bundle(seal_anew(run))
     assert "hunter2" not in str(caught.value)
@@ -192,7 +195,7 @@ def test_laughs_by_the_billion(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
     path = tmp_path / "config.yaml"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"has a YAML alias \(\*a0\)"):
         load_saved_config(path)
 
@@ -423,13 +426,13 @@ def test_the_abstract_network_has_the_size_of_the_real_one(small: Small, complet
 @given(data=st.data())
 def test_mutated_settings_never_surprise(complete: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Whatever one value becomes, the settings load or are refused in words."""
-    tree = yaml.safe_load(config_path(complete, "wavenet").read_text())
+    tree = yaml.safe_load(config_path(complete, "wavenet").read_text(encoding="utf-8"))
     section = data.draw(st.sampled_from([name for name, value in tree.items() if isinstance(value, dict)]))
     key = data.draw(st.sampled_from(sorted(tree[section])))
     numbers = st.integers(-(2**70), 2**70) | st.floats() | st.booleans()
     tree[section][key] = data.draw(numbers | st.text(max_size=5) | st.none() | st.lists(numbers, max_size=4))
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     try:
         load_saved_config(path)
     except ConfigError as error:

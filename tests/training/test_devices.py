@@ -95,7 +95,7 @@ def start(arguments: Sequence[str], log: Path, *, cluster: Sequence[str] = (), i
     task = {"cluster": {"worker": list(cluster)}, "task": {"type": "worker", "index": index}}
     environment = {**os.environ, "TF_CONFIG": json.dumps(task) if cluster else "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "devices_worker.py", *arguments]
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         return subprocess.Popen(command, cwd=HERE, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
 
@@ -155,9 +155,11 @@ def runs(tiny_records, tmp_path_factory) -> dict[str, Path]:
     for name, n_devices in (("one", 1), ("devices", 2)):
         arguments = ["networks", str(tiny_records.folder), str(folder / name), str(n_devices)]
         log = folder / f"{name}.log"
-        assert start(arguments, log).wait(600) == 0, log.read_text()[-2000:]
+        assert start(arguments, log).wait(600) == 0, log.read_text(encoding="utf-8")[-2000:]
     arguments = ["networks", str(tiny_records.folder), str(folder / "processes"), "1"]
-    assert two_processes([arguments] * 2, folder) == [0, 0], (folder / "process0.log").read_text()[-2000:]
+    assert two_processes([arguments] * 2, folder) == [0, 0], (folder / "process0.log").read_text(encoding="utf-8")[
+        -2000:
+    ]
     return {name: folder / name for name in ("one", "devices", "processes")}
 
 
@@ -183,7 +185,7 @@ def test_many_devices_deliver_what_one_does(how, network, runs):
 
 @pytest.mark.slow
 def test_both_processes_return_the_same_network(runs):
-    last = [(runs["one"].parent / f"process{k}.log").read_text().splitlines() for k in range(2)]
+    last = [(runs["one"].parent / f"process{k}.log").read_text(encoding="utf-8").splitlines() for k in range(2)]
     results = [[line.split()[::3] for line in lines if line.startswith("train_")] for lines in last]
     assert len(results[0]) == 3 and results[0] == results[1]
 
@@ -195,7 +197,7 @@ def test_killed_and_interrupted_processes_go_on_to_the_last_bit(runs, tiny_recor
 
     def run(step: int, name: str) -> tuple[list[int], list[str]]:
         codes = two_processes([["tool", "0", name, *tool], ["tool", str(step), name, *tool]], tmp_path)
-        return codes, [(tmp_path / f"process{k}.log").read_text() for k in range(2)]
+        return codes, [(tmp_path / f"process{k}.log").read_text(encoding="utf-8") for k in range(2)]
 
     codes, logs = run(3, "SIGKILL")
     assert codes == [2, -9], logs
@@ -223,7 +225,7 @@ def test_a_killed_ray_worker_is_started_again(runs, tiny_records, tmp_path, root
     tool = start(["tool", "0", "SIGINT", *arguments], log)
     try:
         killed = kill_a_worker(history_path(tmp_path / "run", "conversion"), tool)
-        assert tool.wait(600) == 0, log.read_text()[-3000:]
+        assert tool.wait(600) == 0, log.read_text(encoding="utf-8")[-3000:]
     finally:
         tool.kill()
         cluster.shutdown()
@@ -249,6 +251,6 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (thread / "children").read_text().split()):
+            for child in map(int, (thread / "children").read_text(encoding="utf-8").split()):
                 found += [child, *descendants(child)]
     return found

@@ -49,7 +49,7 @@ def weights_in(path: Path) -> dict[str, np.ndarray]:
 
 
 def figures_in(path: Path) -> list[list[str]]:
-    rows = [line.split(",") for line in path.read_text().splitlines()]
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
     kept = [k for k, name in enumerate(rows[0]) if name != "seconds"]
     return [[row[k] for k in kept] for row in rows]
 

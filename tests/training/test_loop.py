@@ -248,7 +248,7 @@ def test_two_checkpoints_are_kept_and_no_partial_file(tmp_path, tiny_config):
     assert names == ["step-000000019.npz", "step-000000020.npz"]
     assert not [path for path in folder.rglob("*partial*")]
     assert all(list((folder / "logs" / name).glob("events*")) for name in ("train", "held_out"))
-    with history_path(tmp_path, "conversion").open() as file:
+    with history_path(tmp_path, "conversion").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert {"loss", "val_loss", "learning_rate", "seconds"} <= set(rows[0])
@@ -334,9 +334,11 @@ def test_older_run_folders_go_on(tmp_path, tiny_config):
     fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1, checkpoint_seconds=60.0))
     path = config_path(tmp_path, "conversion")
     newer = ("steps_per_execution", "preview_epochs", "clip_norm", "checkpoint_seconds")
-    text = "".join(line for line in path.read_text().splitlines(True) if not line.strip().startswith(newer))
-    assert text != path.read_text()
-    path.write_text(text)
+    text = "".join(
+        line for line in path.read_text(encoding="utf-8").splitlines(True) if not line.strip().startswith(newer)
+    )
+    assert text != path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     assert load_saved_config(path) == config
     assert fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config, epochs=1)) == []
     with pytest.raises(ConfigError, match="is missing"):

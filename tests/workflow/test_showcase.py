@@ -61,7 +61,7 @@ def test_first_of_each_emotion_keeps_the_order() -> None:
 
 
 def test_a_corpus_without_held_out_clips(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("")
+    (tmp_path / "a.mp4").write_text("", encoding="utf-8")
     with pytest.raises(MediaError, match=r"no clip is held out. Mark some `test` in manifest.csv"):
         held_out_clips(tmp_path)
 

@@ -43,7 +43,7 @@ def test_second_run_reuses(tmp_path: Path) -> None:
     ran, lines = run(tmp_path, *stages)
     assert ran == []
     assert [line.split(":")[1][:7] for line in lines] == [" reused"] * 2
-    assert (tmp_path / "first.txt").read_text() == "x"
+    assert (tmp_path / "first.txt").read_text(encoding="utf-8") == "x"
 
 
 def test_changed_settings_run_it_and_all_after_it(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_changed_settings_run_it_and_all_after_it(tmp_path: Path) -> None:
     changed = writer(tmp_path, "first", text="y", stale=(tmp_path / "first.txt",))
     ran, _ = run(tmp_path, changed, writer(tmp_path, "second", after=("first",)), apart)
     assert ran == ["first", "second"]
-    assert (tmp_path / "first.txt").read_text() == "y"  # the stale file was deleted first
+    assert (tmp_path / "first.txt").read_text(encoding="utf-8") == "y"  # the stale file was deleted first
 
 
 def test_missing_output_runs_it_and_all_after_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_failure_names_the_stage_and_keeps_what_went_before(tmp_path: Path) -> N
     kept = tmp_path / "second.txt"
     mended = writer(tmp_path, "second", after=("first",), stale=(kept,))
     assert run(tmp_path, first, mended)[0] == ["second"]
-    assert kept.read_text() == "xx"  # the same settings go on: nothing stale was deleted
+    assert kept.read_text(encoding="utf-8") == "xx"  # the same settings go on: nothing stale was deleted
 
 
 def test_output_that_was_not_written(tmp_path: Path) -> None:
@@ -96,28 +96,28 @@ def test_interrupt_ends_the_child_and_the_time_so_far_is_kept(tmp_path: Path) ->
     )
     process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()):
+    while not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text(encoding="utf-8")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.3)  # stamps count tenths of a second
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) != 0
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), 0)
     stamp = read_stamps(tmp_path)["long"]
     assert stamp.state == "started"
     assert stamp.seconds > 0
 
 
 def test_damaged_stamps(tmp_path: Path) -> None:
-    (tmp_path / "stages.json").write_text('{"first": 3}')
+    (tmp_path / "stages.json").write_text('{"first": 3}', encoding="utf-8")
     with pytest.raises(StageError, match=r"stages.json: damaged .* Delete it"):
         read_stamps(tmp_path)
 
 
 def test_stamps_are_plain_json(tmp_path: Path) -> None:
     run(tmp_path, writer(tmp_path, "first"))
-    stamp = json.loads((tmp_path / "stages.json").read_text())["first"]
+    stamp = json.loads((tmp_path / "stages.json").read_text(encoding="utf-8"))["first"]
     assert stamp["state"] == "finished"
     assert stamp["command"].startswith("python -c")
     assert stamp["seconds"] >= 0

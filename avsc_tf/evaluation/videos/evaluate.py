@@ -152,7 +152,7 @@ def _digest(path: Path) -> str:
 
 def _read(place: Path, key: str) -> dict[str, Any] | None:
     try:
-        stored = json.loads(place.read_text())
+        stored = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return stored["figures"] if isinstance(stored, dict) and stored.get("key") == key else None

@@ -84,7 +84,7 @@ def _forbid_files() -> None:
 
 def _limit_memory(extra_bytes: int) -> None:
     """Bound the address space to what is used now and `extra_bytes`."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + extra_bytes, resource.RLIM_INFINITY))
 
 

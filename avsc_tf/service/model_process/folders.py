@@ -59,7 +59,7 @@ def _configured(config: Path) -> list[ModelFolder]:
     if config.stat().st_size > CONFIG_BYTES:
         raise BundleError(f"{config}: larger than {CONFIG_BYTES} bytes: no list of models.")
     try:
-        settings = text_format.Parse(config.read_text(), ModelServerConfig())
+        settings = text_format.Parse(config.read_text(encoding="utf-8"), ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise BundleError(f"{config}: not a ModelServerConfig: {error}") from error
     return [_wanted(entry, config.parent) for entry in settings.model_config_list.config]

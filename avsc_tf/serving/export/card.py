@@ -113,7 +113,7 @@ def _held_out(model: ServedModel, run: Path) -> str:
         path = history_path(run, network)
         last: dict[str, str] = {}
         if path.is_file():
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 last = [{}, *csv.DictReader(file)][-1]
         figures = {
             k.removeprefix(HELD_OUT_PREFIX): v for k, v in last.items() if k and k.startswith(HELD_OUT_PREFIX) and v

@@ -26,13 +26,15 @@ def write_extras(folder: Path, model: ServedModel, converter: Converter, run: Pa
     extra = folder / EXTRA_NAME
     extra.mkdir()
     digests, origin = read_digests(run), converter.origin
-    (extra / CARD_NAME).write_text(model_card(model, converter, run, digests))
+    (extra / CARD_NAME).write_text(model_card(model, converter, run, digests), encoding="utf-8")
     save_config(converter.config, extra / CONFIG_NAME)
     for consent in origin.consents:
         write_consent(consent_path(extra), consent)
     of_bundle = {"bundle": origin.bundle_digest, "files": digests}
-    (extra / DIGESTS_NAME).write_text(json.dumps(of_bundle, indent=2) + "\n")
-    (extra / SIGNATURES_NAME).write_text(json.dumps(described(model, sizes_of(converter.config)), indent=2) + "\n")
+    (extra / DIGESTS_NAME).write_text(json.dumps(of_bundle, indent=2) + "\n", encoding="utf-8")
+    (extra / SIGNATURES_NAME).write_text(
+        json.dumps(described(model, sizes_of(converter.config)), indent=2) + "\n", encoding="utf-8"
+    )
     return write_warmup(extra, model, converter) if warmup else ""
 
 

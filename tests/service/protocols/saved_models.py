@@ -96,4 +96,4 @@ def write_models(folder: Path) -> None:
     tf.saved_model.save(types, str(folder / "types" / "1"), signatures=types.signatures())
     names = ("fails", "large", "slow", "text", "halves")
     tf.saved_model.save(odd, str(folder / "odd" / "1"), signatures={name: getattr(odd, name) for name in names})
-    (folder / "models.config").write_text(CONFIG)
+    (folder / "models.config").write_text(CONFIG, encoding="utf-8")

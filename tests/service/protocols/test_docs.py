@@ -42,7 +42,9 @@ def test_the_client(root: Path, tmp_path: Path) -> None:
         vgg=np.zeros((3, 4096), np.float32),
     )
     (code,) = re.findall(
-        r"```python\n# predict\.py\n(.*?)```", (root / "docs" / "serve_models.md").read_text(), re.DOTALL
+        r"```python\n# predict\.py\n(.*?)```",
+        (root / "docs" / "serve_models.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     with ModelHost(tmp_path / "served") as host:
         server = GrpcServer(host)

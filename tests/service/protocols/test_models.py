@@ -65,7 +65,7 @@ class TestFolders:
     def test_policies_of_models_config(self, tmp_path: Path, policy: str, expected: list[int]) -> None:
         touch(tmp_path, "a/1", "a/10", "a/9", "b/2")
         config = f'model_config_list {{ config {{ name: "renamed" base_path: "/models/a" {policy} }} }}'
-        (tmp_path / "models.config").write_text(config)
+        (tmp_path / "models.config").write_text(config, encoding="utf-8")
         (found,) = find_models(tmp_path)
         assert (found.name, sorted(found.versions)) == ("renamed", expected)
 
@@ -85,7 +85,7 @@ class TestFolders:
     )
     def test_bad_configs(self, tmp_path: Path, config: str, message: str) -> None:
         touch(tmp_path, "a/1")
-        (tmp_path / "models.config").write_text(config)
+        (tmp_path / "models.config").write_text(config, encoding="utf-8")
         with pytest.raises(BundleError, match=message):
             find_models(tmp_path)
 
@@ -357,7 +357,9 @@ def test_memory_is_flat(host: ModelHost) -> None:
     bad = good[:-2]
 
     def resident_bytes() -> int:
-        return int(Path(f"/proc/{host.process_id}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{host.process_id}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
 
     def calls(count: int) -> None:
         for number in range(count):

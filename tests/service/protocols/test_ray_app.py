@@ -106,7 +106,7 @@ def listening(processes: list[int]) -> set[str]:
                     sockets.add(os.readlink(link))
     found = set()
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/net/{table}").read_text(encoding="utf-8").splitlines()[1:]:
             local, state, inode = (line.split()[n] for n in (1, 3, 9))
             if state == "0A" and f"socket:[{inode}]" in sockets:
                 found.add(local.split(":")[0])

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 @pytest.fixture(scope="module")
 def page(root) -> str:
-    return (root / "docs" / "export.md").read_text()
+    return (root / "docs" / "export.md").read_text(encoding="utf-8")
 
 
 def example(page: str, name: str) -> str:
@@ -54,7 +54,9 @@ def test_the_signatures_are_those_of_the_page(joint, page) -> None:
         told[model[0], signature[0]] = (set(inputs), set(outputs))
     found = {}
     for model, folder in joint.exported.folders.items():
-        for name, described in json.loads((folder / "assets.extra" / "signatures.json").read_text()).items():
+        for name, described in json.loads(
+            (folder / "assets.extra" / "signatures.json").read_text(encoding="utf-8")
+        ).items():
             found[model, name] = tuple({t["name"] for t in described[side]} for side in ("inputs", "outputs"))
     assert told == found
 
@@ -71,7 +73,7 @@ def test_loading_with_tensorflow_alone(page, place) -> None:
 def test_the_json_request_is_one(joint, page, place) -> None:
     """Read as TensorFlow Serving reads "inputs": each array by the signature's own type."""
     run(example(page, "request.py"), place)
-    request = json.loads((place / "request.json").read_text())
+    request = json.loads((place / "request.json").read_text(encoding="utf-8"))
     (url,) = re.findall(r"curl -X POST -d @request.json http://127.0.0.1:8501/v1/models/(\w+):predict", page)
     signature = joint.loaded[url].signatures[request["signature_name"]]
     specs = signature.structured_input_signature[1]

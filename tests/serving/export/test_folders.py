@@ -46,8 +46,8 @@ def test_the_server_reads_its_configuration(joint) -> None:
     from tensorflow_serving.config import model_server_config_pb2
 
     config = model_server_config_pb2.ModelServerConfig()
-    text_format.Parse((joint.out / MODELS_CONFIG_NAME).read_text(), config)
-    service = yaml.safe_load((joint.out / COMPOSE_NAME).read_text())["services"]["serving"]
+    text_format.Parse((joint.out / MODELS_CONFIG_NAME).read_text(encoding="utf-8"), config)
+    service = yaml.safe_load((joint.out / COMPOSE_NAME).read_text(encoding="utf-8"))["services"]["serving"]
     (mount,) = service["volumes"]
     inside = {m.name: Path(m.base_path).relative_to(mount["target"]) for m in config.model_config_list.config}
     assert list(inside) == MODELS
@@ -66,15 +66,15 @@ def test_settings_digests_and_consent_travel(joint) -> None:
     for model in MODELS:
         assert load_saved_config(extra(joint, model, "config.yaml")) == joint.converter.config
         assert read_consent(extra(joint, model, "consent.yaml")).who == "Mary Example"
-        digests = json.loads(extra(joint, model, "bundle_digests.json").read_text())
+        digests = json.loads(extra(joint, model, "bundle_digests.json").read_text(encoding="utf-8"))
         assert digests == {"bundle": bundle_digest(joint.run), "files": read_digests(joint.run)}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_card_and_signatures_say_what_the_graph_takes(joint, model: str) -> None:
     """Names, types and shapes of the SavedModel, each in the data and in the card's tables."""
-    card = extra(joint, model, "MODEL_CARD.md").read_text()
-    described = json.loads(extra(joint, model, "signatures.json").read_text())
+    card = extra(joint, model, "MODEL_CARD.md").read_text(encoding="utf-8")
+    described = json.loads(extra(joint, model, "signatures.json").read_text(encoding="utf-8"))
     loaded = joint.loaded[model]
     assert set(loaded.signatures) == {*described, "serving_default"}
     for name, signature in described.items():
@@ -94,9 +94,9 @@ def test_card_and_signatures_say_what_the_graph_takes(joint, model: str) -> None
 
 def test_held_out_losses_are_the_histories_last(make_run, tmp_path) -> None:
     run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"])
-    (run / "conversion" / "history.csv").write_text("epoch,loss,val_loss\n1,9,8\n2,7,6.125\n")
+    (run / "conversion" / "history.csv").write_text("epoch,loss,val_loss\n1,9,8\n2,7,6.125\n", encoding="utf-8")
     out = export_bundle(run, tmp_path / "out", warmup=False)
-    card = (out.folders["conversion"] / "assets.extra" / "MODEL_CARD.md").read_text()
+    card = (out.folders["conversion"] / "assets.extra" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| conversion | 2 | loss | 6.125 |" in card and "| loss | 8 |" not in card
 
 
@@ -114,7 +114,7 @@ def test_warm_up_requests_run(joint, model: str) -> None:
         outputs = joint.signature(model, request.model_spec.signature_name)(**inputs)
         assert all(np.isfinite(array).all() for array in outputs.values())
         asked.append(request.model_spec.signature_name)
-    assert asked == list(json.loads(extra(joint, model, "signatures.json").read_text()))
+    assert asked == list(json.loads(extra(joint, model, "signatures.json").read_text(encoding="utf-8")))
 
 
 def test_a_version_is_never_overwritten(joint, tmp_path) -> None:
@@ -135,7 +135,7 @@ def test_a_second_version_beside_the_first(make_run, tmp_path) -> None:
     for version in (1, 12):
         export_bundle(run, tmp_path / "out", version=version, warmup=False)
     assert sorted(p.name for p in (tmp_path / "out" / "conversion").iterdir()) == ["1", "12"]
-    assert (tmp_path / "out" / MODELS_CONFIG_NAME).read_text().count("name:") == 1
+    assert (tmp_path / "out" / MODELS_CONFIG_NAME).read_text(encoding="utf-8").count("name:") == 1
     assert not list((tmp_path / "out" / "conversion" / "12" / "assets.extra").glob("tf_serving*"))
 
 
@@ -160,7 +160,7 @@ def test_a_bad_bundle_says_so_and_leaves_nothing(joint, tmp_path, damage, messag
 
 
 def test_where_nothing_can_be_written(joint, tmp_path) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(ExportError, match=r"file/out: cannot be written"):
         export_bundle(joint.run, tmp_path / "file" / "out")
 
@@ -169,7 +169,7 @@ def test_a_disk_that_takes_no_graph(tmp_path) -> None:
     """TensorFlow's own error, in one line."""
     number = Feature("number", "float32", ("batch",), "", "")
     doubled = ServedFunction(Signature("double", "", (number,), (number,)), lambda x: {"number": 2 * x["number"]})
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(ExportError, match=r"file/model: cannot be written \(.*\)\. Name a folder with room"):
         save_model(tmp_path / "file" / "model", [doubled], {}, [], [])
     save_model(tmp_path / "model", [doubled], {}, [], [])
@@ -205,7 +205,7 @@ def test_a_served_model_refuses_after_the_last_day(make_run, tmp_path, monkeypat
     run = make_run(tmp_path / "run", *AUDIO, networks=["conversion"], consent=consent)
     monkeypatch.setattr(Consent, "is_expired", lambda self, today=None: False)  # as it was on the day of the export
     folder = export_bundle(run, tmp_path / "out", warmup=False).folders["conversion"]
-    card = (folder / "assets.extra" / "MODEL_CARD.md").read_text()
+    card = (folder / "assets.extra" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert f"until {last}" in card and "every signature refuses" in card
     loaded = tf.saved_model.load(str(folder))
     inputs = {"mel": tf.zeros((1, 16, 80)), "lengths": tf.constant([2])}
