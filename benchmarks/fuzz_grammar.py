@@ -45,7 +45,7 @@ def outcome_of(recipe: Recipe) -> tuple[str, str]:
             return ("read", "") if seen == "read" else ("refused", seen)
         except BrokenLawError as error:
             return f"BROKEN {error.kind}", str(error)
-        except (av.error.FFmpegError, ValueError, OverflowError) as error:
+        except (av.error.FFmpegError, ValueError, OverflowError, IndexError) as error:
             return "not written", f"{type(error).__name__}: {error}"
 
 

@@ -230,7 +230,8 @@ def _timestamps(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recip
         changes["ticks"] = draw(_odd(0, st.sampled_from([90000, 1000, 120000])))
         if changes["ticks"] and draw(st.booleans()):
             changes["frame_rate"] = None
-    if not (recipe.suffix == ".mov" and recipe.audio_codec.startswith("pcm")):  # it counts samples, not times
+    counts_samples = recipe.suffix == ".mov" and recipe.audio_codec.startswith("pcm")
+    if not counts_samples and changes["sound_starts"] < 1000:  # type: ignore[operator]
         changes["joins"] = draw(_odd((), _joins()))
     if changes.get("joins"):
         changes["seconds"] = max(recipe.seconds, Fraction(5, 2))  # room for flashes away from them

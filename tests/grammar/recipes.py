@@ -182,7 +182,7 @@ def quadrants(picture: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def draw_sound(recipe: Recipe, start_seconds: float, n_samples: int, rate_hz: int) -> np.ndarray:
-    """Voice and clicks, float64 [samples], from a time on the picture's clock: the same sound wherever it is entered."""
+    """Voice and clicks, float64 [samples], from a time on the picture's clock: the same wherever it is entered."""
     times = recipe.frame_seconds()
     t = start_seconds + np.arange(n_samples) / rate_hz
     sound = _voice(t, recipe.seed)

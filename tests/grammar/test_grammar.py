@@ -1,0 +1,72 @@
+"""Clips built from a grammar of oddities: each is read as it was drawn, or refused in one line that helps.
+
+A minute of what `benchmarks/fuzz_grammar.py` does without end. The examples are the same on every machine.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import folders
+import laws
+import numpy as np
+import pytest
+import writing
+from clip_grammar import recipes
+from hypothesis import HealthCheck, given, settings
+from laws import BrokenLawError, examine
+from recipes import Recipe, draw_sound
+
+EXAMPLES = 80  # 0.4 s each
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(recipe=recipes())
+def test_every_clip_is_read_as_it_was_drawn_or_refused(tmp_path_factory, recipe):
+    examine(recipe, tmp_path_factory.mktemp("clips") / "anna")
+
+
+def _kind_of_fault(recipe: Recipe, folder: Path) -> str:
+    with pytest.raises(BrokenLawError) as found:
+        examine(recipe, folder)
+    return found.value.kind
+
+
+@pytest.mark.parametrize(
+    "change, kind",
+    [
+        (lambda sound: np.roll(sound, 48 * 15), "sound's time"),  # 15 ms
+        (lambda sound: 0.8 * sound, "level"),
+        (lambda sound: 0 * sound, "silent"),
+    ],
+)
+def test_the_laws_find_a_wrong_sound(tmp_path, monkeypatch, change, kind):
+    monkeypatch.setattr(writing, "draw_sound", lambda *args: change(draw_sound(*args)))
+    assert _kind_of_fault(Recipe(), tmp_path / "anna") == kind
+
+
+@pytest.mark.parametrize(
+    "promised, written, kind",
+    [
+        (Recipe(turn=4), Recipe(turn=0), "orientation"),
+        (Recipe(turn=1), Recipe(turn=0), "size"),
+        (Recipe(), Recipe(colour="bt709 tv"), "colour"),
+        (Recipe(frame_rate=Fraction(24)), Recipe(frame_rate=Fraction(25)), "picture's time"),
+        (Recipe(beside=".wav .flac"), Recipe(beside=".wav"), "accepted"),
+        (Recipe(), Recipe(beside=".wav .flac"), "refused"),
+        (Recipe(), Recipe(name="another"), "clips found"),
+    ],
+)
+def test_the_laws_find_a_wrong_clip(tmp_path, monkeypatch, promised, written, kind):
+    """The folder holds one clip, and the recipe promises another."""
+
+    monkeypatch.setattr(laws, "write_folder", lambda recipe, folder: folders.write_folder(written, folder))
+    monkeypatch.setattr(writing, "tag", lambda context, colour: None)
+    assert _kind_of_fault(promised, tmp_path / "anna") == kind
