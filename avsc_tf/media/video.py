@@ -20,11 +20,14 @@ from avsc_tf.media.container import (
     first_stream,
     open_container,
     require_file,
+    track_note,
     whole_packets,
 )
 
 # Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
+# Time that timestamps may claim for a picture: as much for any, and beyond it so much per frame.
+_FREE_SECONDS, _SECONDS_A_FRAME = 60, 10
 _SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv", ".mpg")  # AVI keeps no presentation times
 
 
@@ -84,17 +87,24 @@ def first_frame_seconds(path: Path) -> Fraction | None:
 
 def picture_notes(path: Path) -> tuple[str, ...]:
     """What a user should know of the picture that is read from a file: a phrase for each choice made."""
-    return ()
+    with open_container(path) as container:
+        return track_note(container, first_stream(container, "video", path))
 
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` will give, from the packets' times where these tell all, else by decoding and keeping nothing.
 
     Raises:
-        MediaError: missing, without picture, truncated or damaged file.
+        MediaError: missing, without picture, truncated or damaged file, or far more time than pictures.
     """
     path = Path(path)
-    return _probe_packets(path) or _probe_frames(path)
+    info = _probe_packets(path) or _probe_frames(path)
+    if info.shown_seconds > max(_FREE_SECONDS, _SECONDS_A_FRAME * info.n_frames):
+        raise MediaError(
+            f"{path}: by its timestamps the picture, {info.n_frames} frames, is shown for "
+            f"{float(info.shown_seconds):.0f} s; they cannot be right. Export the recording again."
+        )
+    return info
 
 
 def _probe_packets(path: Path) -> VideoInfo | None:
