@@ -74,6 +74,24 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_audio_track_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--audio-track N`."""
+    parser.add_argument(
+        "--audio-track",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="which sound track of video files that hold several, counted from 1 (without it: the default track)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no track; they are counted from 1")
+    return number
+
+
 def config_from_args(args: argparse.Namespace) -> Config:
     """The checked settings that `add_config_arguments` asked for. Raises ConfigError."""
     return load_config(args.config, args.overrides)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsc_tf.cli import EXIT_USER_ERROR, note_lines, print_error, run_tool
+from avsc_tf.cli import EXIT_USER_ERROR, add_audio_track_argument, note_lines, print_error, run_tool
 from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 
@@ -32,6 +32,7 @@ def main() -> int:
         choices=VOCODERS,
         help="wavenet (default) or griffin-lim, a quick preview; both: a folder each",
     )
+    add_audio_track_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the WaveNet's samples and Griffin-Lim's phases")
     parser.add_argument("--keep-features", action="store_true", help="also write NAME.npz with what was predicted")
     add_provenance_arguments(parser)
@@ -46,7 +47,7 @@ def main() -> int:
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
     jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
     converter = load_bundle(*args.bundle, vocoders=vocoders)
-    converter.provenance = provenance
+    converter.provenance, converter.audio_track = provenance, args.audio_track
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:
         errors = converter.convert_jobs(jobs, seed=args.seed, keep_features=args.keep_features, advance=bar.update)
     for line in note_lines({str(clip): notes for clip, notes in converter.notes.items()}):

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli import add_audio_track_argument, add_config_arguments, config_from_args, run_tool
 
 
 def main() -> None:
@@ -23,7 +23,10 @@ def main() -> None:
         "--workers", type=int, metavar="N", help="processes that compute features, one core each (default: all cores)"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help="compute features on a Ray cluster (pip install avsc_tf[ray])")
+    add_audio_track_argument(parser)
     args = parser.parse_args()
+    if args.audio_track:
+        args.overrides.append(f"sync.audio_track={args.audio_track}")
     config = config_from_args(args)
 
     if args.workers is not None and args.workers < 0:

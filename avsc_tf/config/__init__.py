@@ -88,6 +88,8 @@ class Config:
         """The settings that decide the bytes of a records folder."""
         tree = self.as_dict()
         sections = {name: tree[name] for name in self.RECORD_SECTIONS}
+        if not self.sync.audio_track:
+            del sections["sync"]["audio_track"]  # newer than many records folders, which all took the default track
         return {"seed": self.seed, "image": {"size_px": self.image.size_px}, **sections}
 
     @property

@@ -90,6 +90,7 @@ def _features(config: Config) -> list[Rule]:
         (acoustic.log_floor > 0, "acoustic.log_floor must be positive"),
         (config.sync.max_offset_seconds >= 0, "sync.max_offset_seconds must not be negative"),
         (0 <= config.sync.max_drift_ppm <= 1000, "sync.max_drift_ppm must lie between 0 and 1000"),
+        (config.sync.audio_track >= 0, "sync.audio_track must not be negative (0: the default track)"),
         (config.alignment.smooth_frames % 2 == 1, "alignment.smooth_frames must be odd"),
         (config.alignment.cohort >= 0, "alignment.cohort must not be negative"),
         (0 < config.split.test_share < 1, "split.test_share must lie between 0 and 1"),

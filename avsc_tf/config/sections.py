@@ -51,11 +51,12 @@ class FaceConfig:
 
 @dataclass(frozen=True)
 class SyncConfig:
-    """Sound recorded apart from the picture."""
+    """Which sound belongs to a picture."""
 
     separate_sound: Literal["synchronise", "as_is"] = "synchronise"  # as_is: it begins with the picture already
     max_offset_seconds: float = 60.0  # searched on both sides
     max_drift_ppm: float = 200.0
+    audio_track: int = 0  # of video files, counted from 1; 0: the one that the file flags as default, else the first
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ still makes both. Networks of one modality (the baselines, section 4.4) make a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Converter:
         modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
         origin: the bundle, and the consents that every conversion is checked against.
         provenance: how files are marked and signed; None writes them without marks and credentials.
+        audio_track: which sound track of video files, counted from 1; 0: the default one, whatever the records took.
         on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it
             raises ends the conversion.
     """
@@ -78,6 +79,7 @@ class Converter:
     modalities: str = ""
     origin: Origin = field(default_factory=Origin)
     provenance: Provenance | None = field(default_factory=Provenance)
+    audio_track: int = 0
     on_stage: Callable[[str, float], object] | None = field(default=None, repr=False)
     timebase: Timebase = field(init=False)
     notes: dict[Path, tuple[str, ...]] = field(init=False, default_factory=dict)  # of the last `convert_jobs`, by clip
@@ -112,7 +114,8 @@ class Converter:
         self.origin.check()
         self._at("read")
         if self._extractor is None:
-            self._extractor = ClipExtractor(self.config)
+            sync = replace(self.config.sync, audio_track=self.audio_track)
+            self._extractor = ClipExtractor(replace(self.config, sync=sync))
         source = read_clip(self._extractor, _with_own_sound(clip), sound=self.has_voice, picture=self.has_face)
         missing = missing_of(source)
         if self.modalities == SEPARATE and missing:

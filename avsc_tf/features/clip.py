@@ -18,8 +18,15 @@ from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip, face_notes
 from avsc_tf.features.health import SoundHealth, sound_health
 from avsc_tf.media.audio import read_audio, recorded_samples
-from avsc_tf.media.clips import ClipFrames, ClipSource, LoadedClip, load_clip, single_clip
-from avsc_tf.media.sound import sound_notes
+from avsc_tf.media.clips import (
+    ClipFrames,
+    ClipSource,
+    LoadedClip,
+    clip_sound_notes,
+    load_clip,
+    single_clip,
+    sound_of,
+)
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import picture_notes, probe_video
 from avsc_tf.timebase import Timebase
@@ -120,12 +127,12 @@ class ClipExtractor:
             MediaError: as `__call__`.
         """
         timebase = self._timebase
-        path = clip.audio or clip.video
-        waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz)
+        path, track = sound_of(clip, self.config.sync)
+        waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz, track=track)
         n_frames = self._some(timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2), clip)
         n_samples = timebase.samples_in(n_frames)
         waveform = np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
-        notes = (*sound_notes(path), *self._length_notes(n_frames))
+        notes = (*clip_sound_notes(clip, waveform, self.config.sync), *self._length_notes(n_frames))
         return mel_spectrogram(waveform, self.config.acoustic, timebase), n_frames, notes
 
     def _length_notes(self, n_frames: int) -> tuple[str, ...]:
@@ -171,8 +178,9 @@ class ClipExtractor:
         rate_hz, start_seconds = self._timebase.sample_rate_hz, float(clip.start_seconds or 0)
         if loaded.synchrony is not None:
             start_seconds = loaded.synchrony.separate_seconds(start_seconds)
+        path, track = sound_of(clip, self.config.sync)
         recorded = recorded_samples(
-            clip.audio or clip.video, start_seconds=start_seconds, seconds=len(loaded.waveform) / rate_hz
+            path, start_seconds=start_seconds, seconds=len(loaded.waveform) / rate_hz, track=track
         )
         return ClipMeasures(
             face_share=float(faces.found.mean()),

@@ -12,7 +12,7 @@ import numpy as np
 
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
-from avsc_tf.media.audio import read_audio, read_span
+from avsc_tf.media.audio import is_silent, read_audio, read_span
 from avsc_tf.media.clip_files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, separate_sound
 from avsc_tf.media.recorded_apart import check_stretch, synchrony_of
 from avsc_tf.media.sound import sound_notes
@@ -91,15 +91,27 @@ def load_clip(source: ClipSource, timebase: Timebase, *, sync: SyncConfig | None
     is_apart = source.audio is not None and sync.separate_sound == "synchronise"
     synchrony = synchrony_of(source.video, source.audio, sync) if is_apart and source.audio else None
     if synchrony is None and source.start_seconds is None and source.end_seconds is None:
-        clip = _load_whole(source, timebase)
+        clip = _load_whole(source, timebase, sync)
     else:
-        clip = _load_part(source, timebase, synchrony)
-    return replace(clip, notes=(*picture_notes(source.video), *sound_notes(source.audio or source.video)))
+        clip = _load_part(source, timebase, synchrony, sync)
+    return replace(clip, notes=(*picture_notes(source.video), *clip_sound_notes(source, clip.waveform, sync)))
 
 
-def _load_whole(source: ClipSource, timebase: Timebase) -> LoadedClip:
+def sound_of(source: ClipSource, sync: SyncConfig) -> tuple[Path, int]:
+    """The file that holds a clip's sound, and which of its tracks: `sync.audio_track` is of video files."""
+    return (source.video, sync.audio_track) if source.audio is None else (source.audio, 0)
+
+
+def clip_sound_notes(source: ClipSource, waveform: np.ndarray, sync: SyncConfig) -> tuple[str, ...]:
+    """What a user should know of the sound of a clip that was read from it, [samples]."""
+    path, track = sound_of(source, sync)
+    return (*sound_notes(path, track=track), *(("the sound is silent",) if is_silent(waveform) else ()))
+
+
+def _load_whole(source: ClipSource, timebase: Timebase, sync: SyncConfig) -> LoadedClip:
     fps = timebase.video_fps
-    waveform = read_audio(source.audio or source.video, sample_rate_hz=timebase.sample_rate_hz)
+    path, track = sound_of(source, sync)
+    waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz, track=track)
     n_picture = probe_video(source.video).frames_at(fps)
     n_sound = timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2)
     if abs(n_picture - n_sound) > MAX_TAIL_SECONDS * fps:
@@ -114,29 +126,31 @@ def _load_whole(source: ClipSource, timebase: Timebase) -> LoadedClip:
     return LoadedClip(ClipFrames(source.video, fps, n_frames), waveform)
 
 
-def _load_part(source: ClipSource, timebase: Timebase, synchrony: Synchrony | None) -> LoadedClip:
+def _load_part(source: ClipSource, timebase: Timebase, synchrony: Synchrony | None, sync: SyncConfig) -> LoadedClip:
     """A stretch of the picture, and of a sound that may begin before it and end after it."""
     fps, start = timebase.video_fps, source.start_seconds or Fraction(0)
     end = source.end_seconds
     if end is None:
         end = probe_video(source.video).shown_seconds
     n_picture = _some(frames_in(end - start, fps), source, fps)
+    path, track = sound_of(source, sync)
     span = read_span(
-        source.audio or source.video,
+        path,
         start_seconds=start if synchrony is None else synchrony.separate_seconds(float(start)),
         n_samples=timebase.samples_in(n_picture),
         sample_rate_hz=timebase.sample_rate_hz,
         clock_ratio=1.0 if synchrony is None else synchrony.clock_ratio,
+        track=track,
     )
     if max(span.missing_before_seconds, span.missing_after_seconds) > MAX_TAIL_SECONDS:
         raise MediaError(
-            f"{source.video}: {source.utterance}: the sound of {(source.audio or source.video).name} lacks the first "
+            f"{source.video}: {source.utterance}: the sound of {path.name} lacks the first "
             f"{span.missing_before_seconds:.2f} s and the last {span.missing_after_seconds:.2f} s of the picture; "
             f"{MAX_TAIL_SECONDS} s may be missing. Cut the picture, or name the cue where there is sound."
         )
     is_cue = source.start_seconds is not None or source.end_seconds is not None
     if is_cue and synchrony is not None and source.audio is not None:
-        check_stretch(source.video, source.audio, synchrony, float(start), n_picture / fps)
+        check_stretch(source.video, source.audio, synchrony, float(start), n_picture / fps, track=sync.audio_track)
     n_lost = int(span.missing_after_seconds * fps + 0.5)  # half a frame is filled with silence
     n_frames = _some(n_picture - n_lost, source, fps)
     waveform = span.waveform[: timebase.samples_in(n_frames)]

@@ -76,14 +76,52 @@ def open_container(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def first_stream(container: Any, kind: str, path: Path) -> Any:
-    """The first `video` (cover pictures left out) or `audio` stream."""
-    streams = [s for s in getattr(container.streams, kind) if s.type == kind and not _is_cover_picture(s)]
+def first_stream(container: Any, kind: str, path: Path, track: int = 0) -> Any:
+    """The stream of a kind that is read: the one that the file flags as default, else the first.
+
+    Args:
+        kind: "video" (cover pictures left out) or "audio".
+        track: which of them, counted from 1; 0: the default one.
+    Raises:
+        MediaError: there is none, or no such track.
+    """
+    streams = _tracks(container, kind)
     if not streams:
         what = {"video": "picture", "audio": "sound"}[kind]
         remedy = "Name a clip with both" + (", or put NAME.wav beside NAME's video." if kind == "audio" else ".")
         raise MediaError(f"{path}: holds no {what} (no {kind} stream). {remedy}")
-    return streams[0]
+    check_track(path, len(streams), track)
+    return streams[track - 1] if track else next(filter(_is_default, streams), streams[0])
+
+
+def check_track(path: Path, n_tracks: int, track: int) -> None:
+    """Raise `MediaError` where a sound track, counted from 1, is none of a file's."""
+    if track > n_tracks:
+        tracks = f"{n_tracks} sound track{'s' if n_tracks > 1 else ''}"
+        raise MediaError(f"{path}: holds {tracks}, but track {track} is wanted. Name one from 1 to {n_tracks}.")
+
+
+def track_note(container: Any, stream: Any, track: int = 0) -> tuple[str, ...]:
+    """A phrase that names the choice among several streams of one kind; nothing where there is one."""
+    streams = _tracks(container, stream.type)
+    if len(streams) == 1:
+        return ()
+    number = [s.index for s in streams].index(stream.index) + 1
+    facts = (stream.language, stream.metadata.get("title"))
+    named = ", ".join("".join(filter(str.isprintable, fact))[:40] for fact in facts if fact and fact != "und")
+    why = "as wanted" if track else "the default one" if _is_default(stream) else "the first"
+    what = {"video": "pictures", "audio": "sound tracks"}[stream.type]
+    return (f"holds {len(streams)} {what}; number {number}{f' ({named})' if named else ''}, {why}, is used",)
+
+
+def _tracks(container: Any, kind: str) -> list[Any]:
+    """Streams of a kind, but covers, and those in unknown codings where there are others."""
+    streams = [s for s in getattr(container.streams, kind) if s.type == kind and not _is_cover_picture(s)]
+    return [s for s in streams if s.codec_context is not None] or streams
+
+
+def _is_default(stream: Any) -> bool:
+    return bool(stream.disposition & stream.disposition.__class__.default)
 
 
 def has_sound(path: Path) -> bool:
@@ -193,7 +231,8 @@ def _check_declared_end(container: Any, stream: Any, ends: dict[int, Fraction], 
         reached = max(ends.values(), default=Fraction(0))
     else:
         return
-    if declared - reached > max(_DECLARED_TOLERANCE_SECONDS, declared / 50):
+    lasting = declared - Fraction(container.start_time or 0, av.time_base)
+    if declared - reached > max(_DECLARED_TOLERANCE_SECONDS, lasting / 50):
         raise MediaError(
             f"{path}: the {stream.type} ends at {float(reached):.2f} s, but the file declares {float(declared):.2f} s; "
             "it is truncated. Copy or export the recording again."

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
-from avsc_tf.media.audio import low_rate_sound, read_span
+from avsc_tf.media.audio import is_silent, low_rate_sound, read_span
 from avsc_tf.media.container import has_sound, require_file
-from avsc_tf.media.synchrony import RATE_HZ, Synchrony, follows, is_silent, measure_synchrony
+from avsc_tf.media.synchrony import RATE_HZ, Synchrony, follows, measure_synchrony
 
 
 def synchrony_of(video: Path, audio: Path, sync: SyncConfig) -> Synchrony | None:
@@ -26,14 +26,19 @@ def synchrony_of(video: Path, audio: Path, sync: SyncConfig) -> Synchrony | None
     return result
 
 
-def check_stretch(video: Path, audio: Path, synchrony: Synchrony, start_seconds: float, seconds: float) -> None:
+def check_stretch(
+    video: Path, audio: Path, synchrony: Synchrony, start_seconds: float, seconds: float, *, track: int = 0
+) -> None:
     """A stretch of a session must follow the camera's own sound where offset and drift of the whole lay it.
+
+    Args:
+        track: the camera's sound track, as in `read_audio`.
 
     Raises:
         MediaError: it does not; the recorder was paused, or lost sound.
     """
     n_samples = int(seconds * RATE_HZ)
-    camera = read_span(video, start_seconds=start_seconds, n_samples=n_samples, sample_rate_hz=RATE_HZ)
+    camera = read_span(video, start_seconds=start_seconds, n_samples=n_samples, sample_rate_hz=RATE_HZ, track=track)
     separate = read_span(
         audio,
         start_seconds=synchrony.separate_seconds(start_seconds),
@@ -61,7 +66,7 @@ def _measured(
     try:
         if not has_sound(video):
             return None
-        camera = low_rate_sound(video, sample_rate_hz=RATE_HZ)
+        camera = low_rate_sound(video, sample_rate_hz=RATE_HZ, track=sync.audio_track)
         if is_silent(camera):
             return None
         return measure_synchrony(camera, low_rate_sound(audio, sample_rate_hz=RATE_HZ), sync, place=str(audio))

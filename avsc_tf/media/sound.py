@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
-from avsc_tf.errors import MediaError
 from avsc_tf.media.container import decode_from, decode_stream, first_stream, open_container, require_file
-from avsc_tf.media.video import first_frame_seconds
+from avsc_tf.media.sound_pieces import Piece, open_soundfile, pieces_of_frames, pieces_of_soundfile
+from avsc_tf.media.sound_plan import SoundPlan, sound_plan
 
-_SOUNDFILE_SUFFIXES = (".wav", ".flac")
-_SOUNDFILE_BLOCK_SAMPLES = 1 << 16
-_GAP_SECONDS = 0.04  # timestamps are rounded (Matroska: 1 ms; MPEG: one pack); a larger jump is lost sound
 _PREROLL_SECONDS = Fraction(1, 2)  # a lossy codec entered in the middle is right again after a few packets
 
 
@@ -29,114 +24,83 @@ class SoundBlock(NamedTuple):
     samples: np.ndarray  # float32, full scale 1
 
 
-def sound_notes(path: Path) -> tuple[str, ...]:
-    """What a user should know of the sound that is read from a file: a phrase for each choice made."""
-    return ()
-
-
-def sound_blocks(path: Path, *, start_seconds: Fraction = Fraction(0)) -> Iterator[SoundBlock]:
-    """Blocks in order of time, of one rate, without gaps; the first begins at or before `start_seconds` if it can.
+def sound_notes(path: Path, *, track: int = 0) -> tuple[str, ...]:
+    """What a user should know of the sound that is read from a file: a phrase for each choice made.
 
     Raises:
-        MediaError: missing, without sound, truncated or damaged file.
+        MediaError: as `sound_blocks`.
     """
     path = Path(path)
     require_file(path)
-    if path.suffix.lower() in _SOUNDFILE_SUFFIXES:
-        _check_riff_length(path)
-        try:
-            file = soundfile.SoundFile(str(path))
-        except soundfile.LibsndfileError:
-            return _container_blocks(path, start_seconds)
-        return _soundfile_blocks(file, path, start_seconds)
-    return _container_blocks(path, start_seconds)
+    return sound_plan(path, track).notes
 
 
-def _soundfile_blocks(file: soundfile.SoundFile, path: Path, start_seconds: Fraction) -> Iterator[SoundBlock]:
-    """WAV and FLAC of 8 to 32 bit and float; other codings inside WAV go to FFmpeg."""
+def sound_blocks(path: Path, *, start_seconds: Fraction = Fraction(0), track: int = 0) -> Iterator[SoundBlock]:
+    """Blocks in order of time, of one rate, without gaps; the first begins at or before `start_seconds` if it can.
+
+    Sound lies where its timestamps place it (see `placement`): lost sound is silence, of overlapping sound the earlier
+    is kept. Several channels are mixed to one as `channels` describes, and sound far above full scale is scaled down.
+
+    Args:
+        track: which sound track, counted from 1; 0: the default one.
+    Raises:
+        MediaError: missing, without sound, truncated or damaged file, no such track, timestamps that cannot be right.
+    """
+    path = Path(path)
+    require_file(path)
+    plan = sound_plan(path, track)
+    file = open_soundfile(path)
+    if file is None:
+        yield from _container_blocks(path, plan, start_seconds, track)
+        return
     with file:
-        position = min(max(0, int(start_seconds * file.samplerate)), file.frames)
-        try:
-            file.seek(position)
-            while position < file.frames:
-                samples = file.read(_SOUNDFILE_BLOCK_SAMPLES, dtype="float32", always_2d=True)  # [samples, channels]
-                if len(samples) == 0:
-                    break
-                yield SoundBlock(file.samplerate, position, samples.mean(axis=1, dtype=np.float32))
-                position += len(samples)
-        except soundfile.LibsndfileError as error:
-            raise MediaError(f"{path}: cannot be decoded ({error}); truncated or damaged. Copy it again.") from error
-        if position < file.frames:
-            raise MediaError(
-                f"{path}: {position} of {file.frames} declared samples can be read; the file is truncated. "
-                "Copy it again."
-            )
+        first = min(max(0, int(start_seconds * file.samplerate)), file.frames)
+        for piece in pieces_of_soundfile(file, path, first):
+            yield SoundBlock(piece.rate_hz, piece.timestamp or 0, plan.mono(piece))
 
 
-def _check_riff_length(path: Path) -> None:
-    """libsndfile reads a cut WAV without a word, so its `data` chunk is compared with the file's length here."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-            return
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
-                present = size - file.tell()
-                if length > present and length < 0xFFFFF000:  # larger: written by a pipe that knew no length
-                    raise MediaError(
-                        f"{path}: {present} of {length} declared bytes of sound are there; the file is truncated. "
-                        "Copy it again."
-                    )
-                return
-            file.seek(length + length % 2, 1)
-
-
-def _container_blocks(path: Path, start_seconds: Fraction) -> Iterator[SoundBlock]:
-    picture_start = first_frame_seconds(path)
-    if picture_start is not None and start_seconds > 2 * _PREROLL_SECONDS:
+def _container_blocks(path: Path, plan: SoundPlan, start_seconds: Fraction, track: int) -> Iterator[SoundBlock]:
+    if plan.picture_start is not None and start_seconds > 2 * _PREROLL_SECONDS:
         with open_container(path) as container:
-            stream = first_stream(container, "audio", path)
-            frames = decode_from(container, stream, path, picture_start + start_seconds - _PREROLL_SECONDS)
-            if frames is not None:
-                yield from _placed(frames, picture_start, path)
+            stream = first_stream(container, "audio", path, track)
+            frames = decode_from(container, stream, path, plan.picture_start + start_seconds - _PREROLL_SECONDS)
+            pieces = iter(()) if frames is None else pieces_of_frames(frames, path)
+            entered = _enter(pieces, plan, int(start_seconds * plan.rate_hz))
+            if entered is not None:
+                number, piece = entered
+                yield from _laid(piece, pieces, plan, number)
                 return
     with open_container(path) as container:
-        stream = first_stream(container, "audio", path)
-        yield from _placed(decode_stream(container, stream, path), picture_start, path)
+        stream = first_stream(container, "audio", path, track)
+        pieces = pieces_of_frames(decode_stream(container, stream, path), path)
+        first = next(pieces, None)
+        if first is not None:
+            yield from _laid(first, pieces, plan, 0)
 
 
-def _placed(frames: Iterator[Any], picture_start: Fraction | None, path: Path) -> Iterator[SoundBlock]:
-    """Blocks one after the other from the first one's time; lost sound is silence."""
-    rate_hz, position = 0, None
-    for frame in frames:
-        rate_hz = rate_hz or frame.sample_rate
-        if frame.sample_rate != rate_hz:
-            raise MediaError(f"{path}: the sample rate changes within the file. Export it at one rate.")
-        seconds = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
-        if picture_start is None and seconds is not None:
-            picture_start = seconds
-        due = None if seconds is None else round((seconds - (picture_start or 0)) * rate_hz)
-        if position is None:
-            position = due or 0
-        elif due is not None and due - position > _GAP_SECONDS * rate_hz:
-            yield SoundBlock(rate_hz, position, np.zeros(due - position, np.float32))
-            position = due
-        samples = _mono(frame)
-        yield SoundBlock(rate_hz, position, samples)
+def _enter(pieces: Iterator[Piece], plan: SoundPlan, start_sample: int) -> tuple[int, Piece] | None:
+    """The first piece whose number is certain, where it lies at or before the start."""
+    assert plan.placement is not None
+    for piece in pieces:
+        number = plan.placement.number_of(piece.timestamp)
+        if number is not None:
+            return (number, piece) if plan.placement.firsts[number] <= start_sample else None
+    return None
+
+
+def _laid(first: Piece, rest: Iterator[Piece], plan: SoundPlan, number: int) -> Iterator[SoundBlock]:
+    """Blocks of the pieces from a number on, each where the plan places it."""
+    placement, rate_hz = plan.placement, plan.rate_hz
+    assert placement is not None
+    position = int(placement.reached[number])
+    piece: Piece | None = first
+    while piece is not None:
+        due = int(placement.firsts[number]) if number < len(placement) else position
+        for begin in range(position, due, rate_hz):  # a second at a time
+            yield SoundBlock(rate_hz, begin, np.zeros(min(rate_hz, due - begin), np.float32))
+        position = max(position, due)
+        samples = plan.mono(piece)[position - due :]
+        if len(samples):
+            yield SoundBlock(rate_hz, position, samples)
         position += len(samples)
-
-
-def _mono(frame: object) -> np.ndarray:
-    """Mean of the channels of a PyAV audio frame, float32 [samples], full scale 1."""
-    samples = frame.to_ndarray()  # type: ignore[attr-defined]
-    n_channels = frame.layout.nb_channels  # type: ignore[attr-defined]
-    if not frame.format.is_planar:  # type: ignore[attr-defined]
-        samples = samples.reshape(-1, n_channels).T
-    mono = samples.mean(axis=0, dtype=np.float64)
-    if samples.dtype == np.uint8:
-        mono = (mono - 128) / 128
-    elif samples.dtype.kind == "i":
-        mono = mono / 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return mono.astype(np.float32)
+        number, piece = number + 1, next(rest, None)

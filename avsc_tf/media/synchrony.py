@@ -16,6 +16,7 @@ from scipy.ndimage import maximum_filter1d
 
 from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
+from avsc_tf.media.audio import is_silent
 from avsc_tf.media.envelopes import ENVELOPE_HZ, coarse_places, envelopes
 
 RATE_HZ = 8000  # of both sounds while they are compared
@@ -36,7 +37,6 @@ _MIN_PEAK_RATIO = 1.5
 _MIN_EVIDENCE = 8.0  # agreeing windows times peak ratio
 _RIVAL_SHARE = 0.5  # of the best place's evidence: a second place with more is a second recording
 _CLEAR_MS = 2.0  # the second peak is sought beyond it
-_SILENCE = 1e-4  # full scale 1: a camera that says less recorded nothing
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,6 @@ class _Windows:
                 lag_found = (low + _peak(piece)) / (_UPSAMPLING * RATE_HZ)
                 found[k] = self.predicted_seconds[k] + lag_found - _SEARCH_SECONDS
         return found
-
-
-def is_silent(sound: np.ndarray) -> bool:
-    """Whether a camera recorded nothing to compare with."""
-    return len(sound) == 0 or float(np.abs(sound).max()) < _SILENCE
 
 
 def measure_synchrony(camera: np.ndarray, separate: np.ndarray, sync: SyncConfig, *, place: str) -> Synchrony:

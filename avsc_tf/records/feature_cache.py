@@ -21,7 +21,7 @@ from avsc_tf.features.health import SoundHealth
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.media.synchrony import Synchrony
 
-CACHE_VERSION = 3  # raise it when the code of the features gives other values for the same clip and settings
+CACHE_VERSION = 4  # raise it when the code of the features gives other values for the same clip and settings
 SETTINGS = ("seed", "time", "acoustic", "face", "image", "sync")
 _PART = ".part"
 

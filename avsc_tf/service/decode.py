@@ -20,7 +20,8 @@ import numpy as np
 from avsc_tf.errors import MediaError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.container import has_picture, has_sound, open_container, restrict_containers
-from avsc_tf.media.video import probe_video, read_frames
+from avsc_tf.media.sound import sound_notes
+from avsc_tf.media.video import picture_notes, probe_video, read_frames
 from avsc_tf.service.settings import ClipSettings
 
 # FFmpeg's demuxers that read one file and no other, and the suffix by which avsc_tf.media knows them.
@@ -47,11 +48,12 @@ class LimitError(MediaError):
 
 @dataclass(frozen=True)
 class CleanClip:
-    """What was written; `seconds` of the picture, or of a sound alone."""
+    """What was written; `seconds` of the picture, or of a sound alone, and notes on the upload, which it lacks."""
 
     seconds: float
     has_picture: bool
     has_sound: bool
+    notes: tuple[str, ...] = ()
 
 
 def clean_copy(
@@ -107,7 +109,8 @@ def _clean_copy(
     except (av.error.FFmpegError, OSError) as error:
         raise LimitError(f"{named}: its decoded clip is larger than is allowed. Send a shorter clip.") from error
     seconds = n_frames / fps if seen or waveform is None else len(waveform) / sample_rate_hz
-    return CleanClip(seconds, seen, heard)
+    notes = (*(picture_notes(named) if seen else ()), *(sound_notes(named) if heard else ()))
+    return CleanClip(seconds, seen, heard, notes)
 
 
 def _suffix_of(upload: Path) -> str:

@@ -214,6 +214,7 @@ class Pipeline:
         else:
             progress("finish", 0.0)
             name, size = self._storage.publish(output, job)
+            notes = [*(f"the upload: {note}" for note in checked.facts.notes), *notes]
             if not self._end(job, DONE, result_name=name, result_bytes=size, notes="\n".join(notes)):
                 (self._storage.results / name).unlink(missing_ok=True)
             self._metrics.converted_seconds.inc(checked.facts.seconds)

@@ -133,7 +133,7 @@ class Sandbox:
         if kind:
             raise RefusedUploadError(kind, without_paths(str(report.get("error")), upload, folder))
         self.in_force = tuple(map(str, report["in_force"]))
-        return CleanClip(**report["clip"])
+        return CleanClip(**{**report["clip"], "notes": tuple(map(str, report["clip"]["notes"]))})
 
     def close(self) -> None:
         """End the process and the child it may have."""

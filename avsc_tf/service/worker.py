@@ -100,4 +100,4 @@ def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
     except MemoryError:
         channel.say(error="the upload needs more memory to convert than there is. Send a shorter clip.", kind="memory")
     else:
-        channel.say(done={"notes": [f"the upload {note}" for note in converter.notes.get(clip, ())]})
+        channel.say(done={"notes": [f"the upload: {note}" for note in converter.notes.get(clip, ())]})
