@@ -8,8 +8,14 @@ import numpy as np
 
 _EMPTY = 10 ** (-15 / 10)  # power beside the loudest channel's: below are crosstalk and the hiss of an open input
 _EMPTY_CENTRE = 10 ** (-30 / 10)  # the voice in a centre may be that much quieter than music on the sides
+_AS_LOUD = 10 ** (-0.5 / 10)  # of channels that differ by less the first is taken
 _CANCELLING = 0.5  # power of the mean beside that of unrelated channels: two with a correlation of -0.5
 _LARGEST = 1e9  # of a sample; its square and the sum of many are finite
+_USUAL_NAMES = {  # where a file names none: the order of WAVE_FORMAT_EXTENSIBLE
+    2: ("FL", "FR"),
+    6: ("FL", "FR", "FC", "LFE", "BL", "BR"),
+    8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+}
 _SPOKEN_NAMES = {
     "FL": "left",
     "FR": "right",
@@ -63,12 +69,14 @@ def choose_channels(names: tuple[str, ...], covariance: np.ndarray) -> ChannelCh
     """Channels whose mean is the voice.
 
     A centre channel carries it alone, unless it is empty; then the front pair, then whatever is there but the
-    low-frequency one. Empty channels do not count. Of channels that cancel each other the loudest is taken.
+    low-frequency one. Empty channels do not count. Of channels that cancel each other one of the loudest is taken.
 
     Args:
-        names: of the channels, FFmpeg's.
+        names: of the channels, FFmpeg's; two, six or eight without names are stereo, 5.1 and 7.1.
         covariance: [channels, channels] of the samples over the whole file.
     """
+    if set(names) == {"NONE"}:
+        names = _USUAL_NAMES.get(len(names), names)
     power = np.diag(covariance)
     everything = tuple(range(len(names)))
     if len(names) == 1 or power.max() <= 0:
@@ -82,9 +90,9 @@ def choose_channels(names: tuple[str, ...], covariance: np.ndarray) -> ChannelCh
         chosen = [k for k in chosen if names[k] in ("FL", "FR")] or chosen
     power_of_mean = covariance[np.ix_(chosen, chosen)].mean()
     if len(chosen) > 1 and power_of_mean < _CANCELLING * power[chosen].sum() / len(chosen) ** 2:
-        loudest = max(chosen, key=power.__getitem__)
-        note = f"the {_listed(names, chosen)} channels cancel each other; the {_spoken(names, loudest)} one is used"
-        return ChannelChoice((loudest,), note)
+        loud = next(k for k in chosen if power[k] >= _AS_LOUD * power[chosen].max())
+        note = f"the {_listed(names, chosen)} channels cancel each other; the {_spoken(names, loud)} one is used"
+        return ChannelChoice((loud,), note)
     if len(chosen) == len(names):
         return ChannelChoice(everything)
     if len(heard) == 1:
