@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from avsc_tf.errors import MediaError
 
 # Code points of ITU-T H.273, which FFmpeg and swscale use.
-_BT709, _UNSPECIFIED, _BT601, _BT2020 = 1, 2, 5, 9
+_NO_MATRIX, _BT709, _UNSPECIFIED, _BT601, _BT2020 = 0, 1, 2, 5, 9
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # tag -> the one swscale knows
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _PQ, _HLG = 16, 18
@@ -35,7 +34,8 @@ _WHITE = (0.3127, 0.3290)
 
 _DISPLAY_GAMMA = 2.4  # BT.1886
 WHITE_NITS = 203.0  # diffuse white in high dynamic range, BT.2408
-PEAK_NITS = 1000.0  # what becomes the brightest white; also the display that HLG is shown on, BT.2100
+HLG_GAMMA = 1.2  # of the whole system, for a display of `PEAK_NITS`, BT.2100
+PEAK_NITS = 1000.0  # what becomes the brightest white; also the display that HLG is shown on
 KNEE = 0.75  # up to this share of diffuse white, brightness is kept
 _ROWS_AT_ONCE = 64  # a strip stays in the cache, and memory does not grow with the picture
 
@@ -44,7 +44,7 @@ _ROWS_AT_ONCE = 64  # a strip stays in the cache, and memory does not grow with 
 class Colours:
     """How a frame is coded, with every tag that is missing filled in."""
 
-    matrix: int
+    matrix: int  # as swscale counts them; 0 for grey and RGB
     is_full_range: bool
     transfer: int
     primaries: int
@@ -80,14 +80,14 @@ def colours_of(frame: Any, codec: Any, path: Path) -> Colours:
     """
     transfer, primaries = codec.color_trc, codec.color_primaries
     has_chroma = not frame.format.is_rgb and not frame.format.name.startswith(("gray", "ya", "mono", "pal"))
-    matrix = _matrix(frame, transfer, primaries, path) if has_chroma else _BT601  # unused without chroma
+    matrix = _matrix(frame, transfer, primaries, path) if has_chroma else _NO_MATRIX
     if primaries not in _PRIMARIES:
         is_wide = primaries == _UNSPECIFIED and (transfer in _TRANSFER_NAMES or matrix == _BT2020)
         primaries = _BT2020 if is_wide else _BT709
     if has_chroma:
         is_full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-    else:
-        is_full_range = frame.color_range != _LIMITED_RANGE
+    else:  # as FFmpeg takes them
+        is_full_range = frame.format.is_rgb or frame.color_range != _LIMITED_RANGE
     return Colours(matrix, is_full_range, transfer, primaries)
 
 
@@ -96,7 +96,7 @@ def _matrix(frame: Any, transfer: int, primaries: int, path: Path) -> int:
     tag = frame.colorspace
     if tag in _MATRICES:
         return _MATRICES[tag]
-    if tag not in (0, _UNSPECIFIED, 3):
+    if tag not in (_NO_MATRIX, _UNSPECIFIED, 3):
         raise MediaError(
             f"{path}: the picture is coded with colour matrix {tag} of ITU-T H.273, which cannot be read. "
             "Export it as BT.709."
@@ -133,12 +133,16 @@ class RgbConverter:
             width or frame.width,
             frame.height,
             "rgb48le" if colours.needs_linear_light else "rgb24",
-            src_colorspace=colours.matrix,
+            src_colorspace=colours.matrix or _BT601,
             dst_colorspace=_BT601,  # without meaning for RGB; where both are alike, swscale keeps its defaults
             src_color_range=_FULL_RANGE if colours.is_full_range else _LIMITED_RANGE,
             dst_color_range=_LIMITED_RANGE,
         ).to_ndarray()
-        return to_standard_range(image, colours) if colours.needs_linear_light else image
+        if colours.needs_linear_light:
+            return to_standard_range(image, colours)
+        if colours.matrix == _NO_MATRIX and not colours.is_full_range:
+            return _stretched()[image]  # swscale keeps the range of grey
+        return image
 
 
 def to_standard_range(image: NDArray[np.uint16], colours: Colours) -> NDArray[np.uint8]:
@@ -157,19 +161,25 @@ def to_standard_range(image: NDArray[np.uint16], colours: Colours) -> NDArray[np
         uint8 [height, width, 3].
     """
     light_of_code = _light_of_code(colours.transfer, colours.is_full_range)
-    matrix = _to_bt709(colours.primaries)
-    luminance = _xyz_of_rgb(colours.primaries)[1:2].astype(np.float32)
     out = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), _ROWS_AT_ONCE):
-        light = light_of_code[image[top : top + _ROWS_AT_ONCE]]
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        light = np.stack([light_of_code[image[rows, :, channel]] for channel in range(3)])
         if colours.transfer == _HLG:
-            light *= (cv2.transform(light, luminance) ** 0.2 * (PEAK_NITS / WHITE_NITS))[..., None]
-        light = np.maximum(cv2.transform(light, matrix), 0)
+            (luminance,) = _mixed(light, _xyz_of_rgb(colours.primaries)[1:2])
+            light *= luminance ** np.float32(HLG_GAMMA - 1) * np.float32(PEAK_NITS / WHITE_NITS)
+        light = np.maximum(_mixed(light, _to_bt709(colours.primaries)), 0)
         if colours.transfer in _TRANSFER_NAMES:
-            light *= _gain(light.max(axis=-1))[..., None]
-        roots = np.sqrt(np.minimum(light, 1, out=light), out=light)
-        out[top : top + _ROWS_AT_ONCE] = _code_of_root()[(roots * 65535 + 0.5).astype(np.uint16)]
+            light *= _gain(light.max(axis=0))
+        roots = np.sqrt(np.minimum(light, 1))
+        out[rows] = np.moveaxis(_code_of_root()[(roots * 65535 + 0.5).astype(np.uint16)], 0, -1)
     return out
+
+
+def _mixed(light: NDArray[np.float32], weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Weighted sums of the channels, always in one order: [3, height, width] and [n, 3] -> [n, height, width]."""
+    red, green, blue = light
+    return np.stack([r * red + g * green + b * blue for r, g, b in weights.astype(np.float32)])
 
 
 def _gain(brightest: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,9 +215,15 @@ def _code_of_root() -> NDArray[np.uint8]:
     return np.round(255 * (np.arange(65536) / 65535) ** (2 / _DISPLAY_GAMMA)).astype(np.uint8)
 
 
+@lru_cache(maxsize=1)
+def _stretched() -> NDArray[np.uint8]:
+    """Full range of limited range."""
+    return np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+
+
 @lru_cache(maxsize=8)
-def _to_bt709(primaries: int) -> NDArray[np.float32]:
-    return (np.linalg.inv(_xyz_of_rgb(_BT709)) @ _xyz_of_rgb(primaries)).astype(np.float32)
+def _to_bt709(primaries: int) -> NDArray[np.float64]:
+    return np.linalg.inv(_xyz_of_rgb(_BT709)) @ _xyz_of_rgb(primaries)
 
 
 def _xyz_of_rgb(primaries: int) -> NDArray[np.float64]:
