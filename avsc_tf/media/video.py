@@ -13,11 +13,12 @@ import numpy as np
 
 from avsc_tf.errors import MediaError
 from avsc_tf.media.container import (
-    PROGRAM_STREAM_SUFFIXES,
     decode_from,
     decode_packets,
     decode_stream,
     first_stream,
+    is_program_stream,
+    is_timed_by_storage,
     open_container,
     require_file,
     whole_packets,
@@ -25,7 +26,6 @@ from avsc_tf.media.container import (
 
 # Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
-_SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv", ".mpg")  # AVI keeps no presentation times
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ def first_frame_seconds(path: Path) -> Fraction | None:
             stream = first_stream(container, "video", path)
         except MediaError:
             return None
-        frame = next(iter(container.decode(stream)), None)
+        frames = decode_stream(container, stream, path)
+        frame = next(frames, None)
+        frames.close()
         if frame is None or frame.pts is None:
             return Fraction(0)
         return frame.pts * Fraction(frame.time_base)
@@ -101,7 +103,7 @@ def _probe_packets(path: Path) -> VideoInfo | None:
     """Without decoding more than the first frame; None where a packet may not be a frame."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        if stream.codec_context.name not in _ONE_PACKET_A_FRAME:
+        if stream.codec_context.name not in _ONE_PACKET_A_FRAME or is_timed_by_storage(container, stream):
             return None
         usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
         first, packets = None, []
@@ -114,7 +116,7 @@ def _probe_packets(path: Path) -> VideoInfo | None:
             if packet.size:
                 packets.append((packet.pts, packet.duration, packet.is_discard))
             last_group = [packet] if packet.is_keyframe else [*last_group, packet]
-        if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:  # whether they are cut shows in the last picture alone
+        if is_program_stream(path):  # whether they are cut shows in the last picture alone
             deque(decode_packets(last_group, path), maxlen=0)
     times = {pts for pts, _, is_discard in packets if not is_discard}
     if first is None or first.pts is None or None in times or len(times) < len(packets) or first.interlaced_frame:
@@ -198,8 +200,7 @@ def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Show
     """Frames in order of presentation: all, or from one that appears at or before `seconds` of the file's clock."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        can_enter = path.suffix.lower() in _SEEKABLE_SUFFIXES
-        frames = decode_from(container, stream, path, seconds) if can_enter and seconds is not None else None
+        frames = None if seconds is None else decode_from(container, stream, path, seconds)
         if frames is not None:
             yield from _with_ends(stream, frames)
             return
