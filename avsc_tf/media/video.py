@@ -76,9 +76,7 @@ def first_frame_seconds(path: Path) -> Fraction | None:
             stream = first_stream(container, "video", path)
         except MediaError:
             return None
-        frames = decode_stream(container, stream, path)
-        frame = next(frames, None)
-        frames.close()
+        frame = next(decode_stream(container, stream, path), None)
         if frame is None or frame.pts is None:
             return Fraction(0)
         return frame.pts * Fraction(frame.time_base)
