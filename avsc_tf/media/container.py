@@ -92,7 +92,7 @@ def first_stream(container: Any, kind: str, path: Path) -> Any:
     streams = [s for s in getattr(container.streams, kind) if s.type == kind and not _is_cover_picture(s)]
     if not streams:
         what = {"video": "picture", "audio": "sound"}[kind]
-        remedy = "Name a clip with both" + (", or put NAME.wav (or another sound) beside NAME's video." if kind == "audio" else ".")
+        remedy = "Name a clip with both" + (", or lay its sound beside it as NAME.wav." if kind == "audio" else ".")
         raise MediaError(f"{path}: holds no {what} (no {kind} stream). {remedy}")
     return streams[0]
 
