@@ -6,6 +6,7 @@ A tool is `sys.exit(run_tool(main))`: a user's error becomes one line and exit c
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same
         What `main` returned (0 for None), 2 for an `AvscError`, 130 for Ctrl-C.
     """
     _quieten_libraries()
+    _print_any_text()
     try:
         return main() or 0
     except AvscError as error:
@@ -53,6 +55,12 @@ def note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
         f"note: {first}{f' and {len(others)} more' if others else ''}: {phrase}"
         for phrase, (first, *others) in names.items()
     ]
+
+
+def _print_any_text() -> None:
+    """Characters that the terminal's encoding lacks are printed as escapes, as Python does on standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _quieten_libraries() -> None:

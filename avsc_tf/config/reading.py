@@ -25,9 +25,9 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ConfigError(f"{path}: include goes in a circle. Remove the include that leads back.")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        raise _yaml_fault(path, error) from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: settings must be a mapping of sections, got {type(tree).__name__}.")
     base_name = tree.pop("include", None)
@@ -59,10 +59,17 @@ def read_plain_tree(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        raise _yaml_fault(path, error) from error
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise ConfigError(f"{path}: must be a mapping of names to values, got {type(tree).__name__}.")
     return tree
+
+
+def _yaml_fault(path: Path, error: Exception) -> ConfigError:
+    if isinstance(error, yaml.reader.ReaderError) and error.encoding != "unicode":
+        line = path.read_bytes().count(b"\n", 0, error.position) + 1
+        return ConfigError(f"{path}, line {line}: is not UTF-8 text. Save the file as UTF-8.")
+    return ConfigError(f"{path}: not valid YAML: {error}")
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

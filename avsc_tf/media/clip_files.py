@@ -86,6 +86,12 @@ def separate_sound(video: Path, files: FilesByName | None = None) -> Path | None
     return sounds[0] if sounds else None
 
 
+def files_of_clip(video: Path) -> tuple[Path, ...]:
+    """The video, and the sound recorded apart of it where there is one. Raises MediaError."""
+    sound = separate_sound(video)
+    return (video,) if sound is None else (video, sound)
+
+
 def unused_note(names: Sequence[str]) -> tuple[str, ...]:
     """A phrase that lists files which no clip uses, kind by kind, the most frequent first; empty where there are none.
 

@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import av.error
 from avsc_tf.errors import MediaError
 
 _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
-PROGRAM_STREAM_SUFFIXES = (".mpg", ".mpeg", ".vob")
+# Entered in the middle, these give the same frames and samples. Others keep no times of presentation, or give a packet
+# that begins in the middle of a coded frame the time of the next one (MPEG program streams).
+_ENTERED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts")
+# Packets may be timed in order of storage, not of presentation; which of their times begins with the sound.
+_TIMES_OF_STORAGE = {"avi": "dts", "mxf": "pts"}
 # A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
 _DECLARED_TOLERANCE_SECONDS = Fraction(1, 4)
 _options = {"protocol_whitelist": "file"}  # a file that names others (a playlist) fetches nothing from elsewhere
@@ -34,6 +39,12 @@ def require_file(path: Path) -> None:
         raise MediaError(f"{path}: no such file. Check the name and the folder.")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty. Copy the recording again.")
+
+
+def is_program_stream(path: Path) -> bool:
+    """Whether the file is an MPEG program stream (.mpg, .vob, .mod and others), by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(4) == bytes((0, 0, 1, _PACK_HEADER))
 
 
 def check_program_stream(path: Path) -> None:
@@ -62,7 +73,7 @@ def check_program_stream(path: Path) -> None:
 def open_container(path: Path) -> Iterator[Any]:
     """An open PyAV container; every decoding error inside becomes a `MediaError` naming the file."""
     require_file(path)
-    if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
+    if is_program_stream(path):
         check_program_stream(path)
     try:
         # "file:" because a name may hold a colon. Not `options`: PyAV then frees beyond the streams known at first.
@@ -88,7 +99,7 @@ def first_stream(container: Any, kind: str, path: Path, track: int = 0) -> Any:
     streams = _tracks(container, kind)
     if not streams:
         what = {"video": "picture", "audio": "sound"}[kind]
-        remedy = "Name a clip with both" + (", or put NAME.wav beside NAME's video." if kind == "audio" else ".")
+        remedy = "Name a clip with both" + (", or lay its sound beside it as NAME.wav." if kind == "audio" else ".")
         raise MediaError(f"{path}: holds no {what} (no {kind} stream). {remedy}")
     check_track(path, len(streams), track)
     return streams[track - 1] if track else next(filter(_is_default, streams), streams[0])
@@ -146,7 +157,38 @@ def decode_stream(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     Packets of all streams are read, because some containers (Matroska) declare only the end of the longest.
     """
     packets = (p for p in whole_packets(container, stream, path) if p.stream.index == stream.index)
-    yield from decode_packets(packets, path)
+    if is_timed_by_storage(container, stream):
+        yield from _timed_in_order(packets, path, _TIMES_OF_STORAGE[container.format.name])
+    else:
+        yield from decode_packets(packets, path)
+
+
+def is_timed_by_storage(container: Any, stream: Any) -> bool:
+    """Whether frames have the times of the packets in order, since the file may keep no times of presentation."""
+    is_reordered = stream.type == "video" and bool(stream.codec_context.has_b_frames)
+    return is_reordered and container.format.name in _TIMES_OF_STORAGE
+
+
+def _timed_in_order(packets: Iterable[Any], path: Path, kind: str) -> Iterator[Any]:
+    """Frames in order of presentation with the packets' times in order: the earliest that no frame has had yet.
+
+    Where packets have the time of their own frame, that is the same; else B frames would go back in time.
+
+    Args:
+        kind: "pts" or "dts".
+    """
+    times: list[int] = []  # a heap
+
+    def noted() -> Iterator[Any]:
+        for packet in packets:
+            if packet.size and (time := getattr(packet, kind)) is not None:
+                heappush(times, time)
+            yield packet
+
+    for frame in decode_packets(noted(), path):
+        if times:
+            frame.pts = heappop(times)
+        yield frame
 
 
 def decode_from(container: Any, stream: Any, path: Path, seconds: Fraction) -> Iterator[Any] | None:
@@ -155,6 +197,8 @@ def decode_from(container: Any, stream: Any, path: Path, seconds: Fraction) -> I
     The same frames, bit by bit, as `decode_stream` gives: decoding begins at a key frame, and pictures that stand
     before it in time (they may lean on others before it) are left out.
     """
+    if container.format.name not in _ENTERED_FORMATS:
+        return None
     for lead_seconds in _SEEK_LEADS_SECONDS:
         try:
             container.seek(int((seconds - lead_seconds) / Fraction(stream.time_base)), stream=stream)
@@ -193,7 +237,7 @@ def decode_packets(packets: Iterable[Any], path: Path) -> Iterator[Any]:
             if frame.is_corrupt:
                 damaged.add(frame.pts)
             yield frame
-    if last_pts in damaged and path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:
+    if last_pts in damaged and is_program_stream(path):
         raise MediaError(f"{path}: ends inside a picture; the file is truncated. Copy the recording again.")
 
 

@@ -75,7 +75,7 @@ def read_table(path: Path, *, columns: Sequence[str], required: Sequence[str]) -
     _check_columns(path, names, columns, required)
     rows = []
     for line, cells in lines:
-        place = f"{path}, line {line}"
+        place = f"{path}{' (read as Windows-1252)' if notes else ''}, line {line}"
         rows.append(TableRow(line, place, _cells_of_row(cells, names, place, separator, columns, required)))
     return Table(rows, notes)
 

@@ -15,11 +15,12 @@ import numpy as np
 from avsc_tf.errors import MediaError
 from avsc_tf.media.colours import RgbConverter, colours_of
 from avsc_tf.media.container import (
-    PROGRAM_STREAM_SUFFIXES,
     decode_from,
     decode_packets,
     decode_stream,
     first_stream,
+    is_program_stream,
+    is_timed_by_storage,
     open_container,
     require_file,
     track_note,
@@ -31,7 +32,6 @@ from avsc_tf.media.orientation import Orientation, orientation_of
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
 # Time that timestamps may claim for a picture: as much for any, and beyond it so much per frame.
 _FREE_SECONDS, _SECONDS_A_FRAME = 60, 10
-_SEEKABLE_SUFFIXES = (".mp4", ".mov", ".mkv", ".mpg")  # AVI keeps no presentation times
 MAX_STILL_SECONDS = 600  # a screen recording may stand for minutes; more is what damaged timestamps claim
 
 
@@ -86,7 +86,7 @@ def first_frame_seconds(path: Path) -> Fraction | None:
             stream = first_stream(container, "video", path)
         except MediaError:
             return None
-        frame = next(iter(container.decode(stream)), None)
+        frame = next(decode_stream(container, stream, path), None)
         if frame is None or frame.pts is None:
             return Fraction(0)
         return frame.pts * Fraction(frame.time_base)
@@ -128,7 +128,7 @@ def _probe_packets(path: Path) -> VideoInfo | None:
     """Without decoding more than the first frame; None where a packet may not be a frame."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        if stream.codec_context.name not in _ONE_PACKET_A_FRAME:
+        if stream.codec_context.name not in _ONE_PACKET_A_FRAME or is_timed_by_storage(container, stream):
             return None
         usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
         first, packets = None, []
@@ -141,7 +141,7 @@ def _probe_packets(path: Path) -> VideoInfo | None:
             if packet.size:
                 packets.append((packet.pts, packet.duration, packet.is_discard))
             last_group = [packet] if packet.is_keyframe else [*last_group, packet]
-        if path.suffix.lower() in PROGRAM_STREAM_SUFFIXES:  # whether they are cut shows in the last picture alone
+        if is_program_stream(path):  # whether they are cut shows in the last picture alone
             deque(decode_packets(last_group, path), maxlen=0)
     times = {pts for pts, _, is_discard in packets if not is_discard}
     if first is None or first.pts is None or None in times or len(times) < len(packets) or first.interlaced_frame:
@@ -236,8 +236,7 @@ def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Show
     """Frames in order of presentation: all, or from one that appears at or before `seconds` of the file's clock."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        can_enter = path.suffix.lower() in _SEEKABLE_SUFFIXES
-        frames = decode_from(container, stream, path, seconds) if can_enter and seconds is not None else None
+        frames = None if seconds is None else decode_from(container, stream, path, seconds)
         if frames is not None:
             yield from _with_ends(stream, frames, path)
             return

@@ -126,7 +126,7 @@ class _Preparation:
         self.stored = StoredClips(self.plan, self.out_dir, self.config)
 
     def run(self) -> Manifest:
-        for line in note_lines({str(folder): notes for folder, notes in self.plan.notes.items()}):
+        for line in note_lines(self.plan.notes):
             self._note(line)
         inputs = self.stored.digest_files(self._bar("checking", self.stored.takes()))
         done = self._up_to_date(inputs)

@@ -28,7 +28,9 @@ from avsc_tf.evaluation.videos.material import (
 from avsc_tf.evaluation.videos.measure import map_by_cepstra
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, Watched, watch
 from avsc_tf.features.face import FaceTracker
+from avsc_tf.media.clip_files import files_of_clip, separate_sound
 from avsc_tf.media.clips import ClipSource, find_clips
+from avsc_tf.media.sources import MANIFEST_NAME
 from avsc_tf.workflow.judged_trivial import Pair, Take, write_answers
 
 NUMBERED = re.compile(r"(?P<emotion>.*[A-Za-z].*)_\d+")
@@ -129,7 +131,8 @@ def _origin(rows: Mapping[str, Mapping[str, Path]]) -> str:
     found = hashlib.sha256()
     for row in (TARGET, SOURCE):
         for path in rows.get(row, {}).values():
-            found.update(path.read_bytes())
+            for file in files_of_clip(path):
+                found.update(file.read_bytes())
     return found.hexdigest()
 
 
@@ -189,6 +192,12 @@ def _clips(folder: Path) -> list[ClipSource]:
     for clip in clips:
         if clip.start_seconds is not None or clip.end_seconds is not None:
             raise MediaError(f"{clip.video}: is a session with cues; finished videos are one sentence each. Cut it.")
+        by_name = separate_sound(clip.video)
+        if clip.audio != by_name:
+            raise MediaError(
+                f"{clip.video}: its sound is {(clip.audio or clip.video).name} by {MANIFEST_NAME}, but "
+                f"{(by_name or clip.video).name} by its name, and evaluations go by name. Rename the sound."
+            )
     return clips
 
 

@@ -117,6 +117,20 @@ def test_missing_file_missing_key_circle(tmp_path: Path) -> None:
         load_config(tmp_path / "a.yaml")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_settings_are_read_in_any_unicode(tmp_path: Path, root: Path, encoding: str) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        f"# für später\ninclude: {root / 'configs/demo.yaml'}\nseed: 3\n", encoding=encoding
+    )
+    assert load_config(tmp_path / "mine.yaml").seed == 3
+
+
+def test_settings_in_another_encoding_name_the_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 3\n# für später\n", encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line 2: is not UTF-8 text\. Save the file as UTF-8\.$"):
+        load_config(tmp_path / "mine.yaml")
+
+
 def test_saved_settings_come_back(tmp_path: Path, root: Path) -> None:
     config = load_config(root / "configs/demo.yaml")
     save_config(config, tmp_path / "run" / "config.yaml")

@@ -52,10 +52,12 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
         ticks: int = 120000,
         faststart: bool = False,
         pixel_aspect: Fraction = Fraction(1),
+        container_format: str | None = None,
+        video_options: dict[str, str] | None = None,
     ) -> Path:
         path = tmp_path / name
         options = {"movflags": "faststart"} if faststart else {}
-        with av.open(str(path), "w", options=options) as container:
+        with av.open(str(path), "w", format=container_format, options=options) as container:
             video = audio = None
             if len(seconds):
                 rate = Fraction(len(seconds) - 1, 1) / Fraction(seconds[-1] - seconds[0]) if len(seconds) > 1 else 25
@@ -65,9 +67,12 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
                 video.codec_context.sample_aspect_ratio = pixel_aspect
                 if video_codec == "libx264":
                     video.options = {"qp": "10", "preset": "ultrafast", "bf": "2", "g": str(key_frames)}
+                if video_options is not None:
+                    video.options = video_options
             if sound is not None:
                 audio = container.add_stream(sound_codec, rate=sound_rate_hz, layout=sound_layout)
                 audio.time_base = Fraction(1, sound_rate_hz)
+                audio.bit_rate = 128000  # WMA has no default
             for number, second in enumerate(seconds):
                 image = paint_number(number) if images is None else images[number]
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -36,6 +36,7 @@ def test_tables_of_spreadsheets(tmp_path, encoding, separator, line_end):
         {"utterance": "u2", "sentence": "“Ça va?” … oui", "video": "b.mp4"},
     ]
     assert [row.line for row in table.rows] == [3, 4]
+    assert ("(read as Windows-1252), line 3" in table.rows[0].place) == (encoding == "cp1252")
     assert [("Windows-1252" in note) for note in table.notes] == [True] * (encoding == "cp1252")
 
 

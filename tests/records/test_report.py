@@ -62,6 +62,9 @@ class Page(HTMLParser):
             self.text += data
 
 
+FOLDER_NOTES = {"target": ("holds 1 entry that no clip uses: <take>.LRV",)}
+
+
 @pytest.fixture(scope="module")
 def config() -> Config:
     return load_config(Path(__file__).resolve().parents[2] / "configs/demo.yaml")
@@ -93,7 +96,8 @@ def made_corpus(names: list[str], *, n_frames: int = 90) -> tuple[list[ClipCheck
 
 def written(folder: Path, clips: list[ClipCheck], pairs: list[PairCheck], config: Config) -> tuple[dict, str]:
     verdicts = judge(clips, pairs, config.doctor)
-    write_report(folder, clips, pairs, verdicts, config=config, counts={"pairs-train": len(pairs)})
+    counts = {"pairs-train": len(pairs)}
+    write_report(folder, clips, pairs, verdicts, config=config, counts=counts, folder_notes=FOLDER_NOTES)
     assert sorted(path.name for path in folder.iterdir()) == sorted([JSON_NAME, HTML_NAME])  # nothing half left beside
     return json.loads((folder / JSON_NAME).read_text(encoding="utf-8")), (folder / HTML_NAME).read_text(
         encoding="utf-8"
@@ -161,6 +165,12 @@ def test_json_holds_the_measures(tmp_path: Path, config: Config) -> None:
     assert entry["pair"]["margin"] == 0.5 and entry["pair"]["is_pair"] is True
     assert entry["pair"]["path"][0] == pairs[0].path[0].tolist() and len(entry["pair"]["path"]) == 100
     assert entry["pair"]["path"][-1] == pairs[0].path[-1].tolist()
+
+
+def test_notes_on_the_clip_folders(tmp_path: Path, config: Config) -> None:
+    tree, page = written(tmp_path, *made_corpus(["one"]), config)
+    assert tree["folders"] == {"source": [], "target": ["holds 1 entry that no clip uses: <take>.LRV"]}
+    assert page.count("holds 1 entry that no clip uses: &lt;take&gt;.LRV") == 1
 
 
 def test_numbers_that_are_none_or_not_finite(tmp_path: Path, config: Config) -> None:

@@ -35,6 +35,7 @@ from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
 from avsc_tf.features.face import FaceTracker
 from avsc_tf.files import write_atomically
+from avsc_tf.media.clip_files import files_of_clip
 
 METHOD = 3  # raise it when a figure is measured otherwise: what was measured before is then measured again
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
@@ -145,9 +146,12 @@ def _text(times: TimeMap | None) -> str:
     ).hexdigest()
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(video: Path) -> str:
+    digests = []
+    for path in files_of_clip(video):
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return "+".join(digests)
 
 
 def _read(place: Path, key: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A finished video as it is seen and heard: everything is taken from the file, nothing from what made it.
+"""A finished video as it is seen and heard: everything is taken from its files, nothing from what made it.
 
 All videos are brought to one form, whatever their size and rates: 25 pictures a second, a crop of 256 px that follows
 the face, sound at 16 kHz. So figures of different tools compare; what a recording holds above 8 kHz is not judged.
@@ -21,7 +21,7 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.face import N_KEYPOINTS, FaceTracker, face_clip
 from avsc_tf.measures.mel_cepstrum import mel_cepstra
 from avsc_tf.media.audio import read_audio
-from avsc_tf.media.clips import ClipFrames
+from avsc_tf.media.clips import ClipFrames, load_clip, separate_sound, single_clip
 from avsc_tf.media.container import has_sound
 from avsc_tf.media.video import probe_video
 from avsc_tf.timebase import Timebase
@@ -72,7 +72,7 @@ class Watched:
 
 
 def watch(path: Path, tracker: FaceTracker, face: FaceConfig) -> Watched:
-    """Decode a video, follow its face, cut the crop and find the keypoints in it.
+    """Decode a video with its sound (`separate_sound` of it, else its own), follow its face, find its keypoints.
 
     Args:
         face: how the crop is cut (`crop_face_share`); its size and its limits on gaps do not count here.
@@ -87,7 +87,10 @@ def watch(path: Path, tracker: FaceTracker, face: FaceConfig) -> Watched:
             "sentences (tools/evaluate.py --drift measures long ones)."
         )
     waveform = None
-    if has_sound(path):
+    if (sound := separate_sound(path)) is not None:
+        frames, waveform = load_clip(single_clip(path, sound), TIMEBASE)
+        n_frames = len(frames)
+    elif has_sound(path):
         n_samples = TIMEBASE.samples_in(n_frames)
         waveform = read_audio(path, sample_rate_hz=SAMPLE_RATE_HZ)[:n_samples]
         waveform = np.pad(waveform, (0, n_samples - len(waveform)))

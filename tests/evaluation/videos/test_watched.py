@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from avsc_tf.errors import MediaError
 from avsc_tf.evaluation.videos.watched import CROP_PX, FPS, SAMPLE_RATE_HZ, watch
@@ -52,6 +53,16 @@ def test_no_face_and_no_sound(tracker, face, tmp_path: Path):
     assert np.isnan(seen.keypoints).all()
     with pytest.raises(ValueError, match="silent"):
         _ = seen.cepstra
+
+
+def test_sound_recorded_apart_is_heard(tracker, face, tmp_path: Path):
+    grey = np.full((20, 128, 128, 3), 90, np.uint8)
+    write_video(tmp_path / "grey.mp4", grey, None, fps=FPS, sample_rate_hz=SAMPLE_RATE_HZ)
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(20 * SAMPLE_RATE_HZ // FPS) / SAMPLE_RATE_HZ)
+    soundfile.write(tmp_path / "GREY.Flac", tone, SAMPLE_RATE_HZ)
+    seen = watch(tmp_path / "grey.mp4", tracker, face)
+    assert seen.n_frames == 20 and seen.waveform is not None
+    np.testing.assert_allclose(seen.waveform, tone, atol=2**-15)  # stored in 16 bit
 
 
 def test_long_videos_are_refused(tracker, face, tmp_path: Path):
