@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,6 +16,7 @@ import av
 import av.error
 
 from avsc_tf.errors import MediaError
+from avsc_tf.media.declared_end import PacketSpan, check_declared_end
 
 _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
 # Entered in the middle, these give the same frames and samples. Others keep no times of presentation, or give a packet
@@ -22,8 +24,6 @@ _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes
 _ENTERED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts")
 # Packets may be timed in order of storage, not of presentation; which of their times begins with the sound.
 _TIMES_OF_STORAGE = {"avi": "dts", "mxf": "pts"}
-# A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
-_DECLARED_TOLERANCE_SECONDS = Fraction(1, 4)
 _options = {"protocol_whitelist": "file"}  # a file that names others (a playlist) fetches nothing from elsewhere
 _SEEK_LEADS_SECONDS = (0, 1, 5, 20)  # key frames are sought by decoding time, which may lie before presentation
 
@@ -247,37 +247,17 @@ def whole_packets(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     Raises:
         MediaError: a packet is cut short, or `stream` ends before its declared end.
     """
-    ends: dict[int, Fraction] = {}  # stream index -> end of its last packet, seconds
+    spans: dict[int, PacketSpan] = defaultdict(PacketSpan)
     for packet in container.demux():
         if packet.is_corrupt and packet.size:
             raise MediaError(
                 f"{path}: a {packet.stream.type} packet at {_seconds_text(packet)} is cut short; the file is "
                 "truncated or damaged. Copy or export the recording again."
             )
-        if packet.pts is not None and packet.size:
-            end = (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
-            ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
+        spans[packet.stream.index].add(packet)
         yield packet
-    _check_declared_end(container, stream, ends, path)
+    check_declared_end(container, stream, spans, path)
 
 
 def _seconds_text(packet: Any) -> str:
     return "an unknown time" if packet.pts is None else f"{float(packet.pts * packet.time_base):.2f} s"
-
-
-def _check_declared_end(container: Any, stream: Any, ends: dict[int, Fraction], path: Path) -> None:
-    if stream.duration:
-        start = (stream.start_time or 0) * Fraction(stream.time_base)
-        declared = start + stream.duration * Fraction(stream.time_base)
-        reached = ends.get(stream.index, start)
-    elif container.duration:
-        declared = Fraction(container.duration, av.time_base)  # Matroska: the end of the longest stream
-        reached = max(ends.values(), default=Fraction(0))
-    else:
-        return
-    lasting = declared - Fraction(container.start_time or 0, av.time_base)
-    if declared - reached > max(_DECLARED_TOLERANCE_SECONDS, lasting / 50):
-        raise MediaError(
-            f"{path}: the {stream.type} ends at {float(reached):.2f} s, but the file declares {float(declared):.2f} s; "
-            "it is truncated. Copy or export the recording again."
-        )

@@ -30,8 +30,6 @@ from avsc_tf.media.orientation import Orientation, orientation_of
 
 # Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
-# Time that timestamps may claim for a picture: as much for any, and beyond it so much per frame.
-_FREE_SECONDS, _SECONDS_A_FRAME = 60, 10
 MAX_STILL_SECONDS = 600  # a screen recording may stand for minutes; more is what damaged timestamps claim
 
 
@@ -115,13 +113,7 @@ def probe_video(path: Path) -> VideoInfo:
         MediaError: missing, without picture, truncated or damaged file; a frame shown longer than `MAX_STILL_SECONDS`.
     """
     path = Path(path)
-    info = _probe_packets(path) or _probe_frames(path)
-    if info.shown_seconds > max(_FREE_SECONDS, _SECONDS_A_FRAME * info.n_frames):
-        raise MediaError(
-            f"{path}: by its timestamps the picture, {info.n_frames} frames, is shown for "
-            f"{float(info.shown_seconds):.0f} s; they cannot be right. Export the recording again."
-        )
-    return info
+    return _probe_packets(path) or _probe_frames(path)
 
 
 def _probe_packets(path: Path) -> VideoInfo | None:

@@ -274,3 +274,14 @@ def _beside(draw: st.DrawFn, recipe: Recipe) -> dict[str, object]:
     if draw(_odd(False, st.just(True), one_in=6)) and suffix.lower() != ".flac":
         changes["beside"] = f"{suffix} .flac"
     return changes
+
+
+def is_plain_enough(recipe: Recipe) -> bool:
+    """Whether container and codecs belong together; the other parts are free."""
+    container = CONTAINERS[recipe.suffix.lower()]
+    return (
+        recipe.video_codec in container.video
+        and recipe.audio_codec in (*container.audio, "")
+        and recipe.rate_hz in (48000, *_rates_of(recipe))
+        and recipe.pixels in _PIXELS.get(recipe.video_codec, ("yuv420p",))
+    )

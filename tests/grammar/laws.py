@@ -31,8 +31,7 @@ SYNC_SECONDS = 0.010
 LEVEL_DB = 1.0
 # 8 bit limited range and lossy coding of flat areas: 3 at most where the matrix is right, 20 and more where it is not.
 COLOUR_STEPS = 8.0
-# The operator of tone mapping is free: no more than hue order and a picture neither grey nor dark is asked for.
-PQ_COLOUR_STEPS = 45.0
+PQ_COLOUR_STEPS = 14.0
 BT2020_COLOUR_STEPS = 12.0  # gamut matrices of 4 digits and 10 bit chroma, through two curves
 MEMORY_BYTES = 1 << 30
 MAX_SECONDS = 30.0

@@ -58,14 +58,13 @@ def _frame(recipe: Recipe, rgb: np.ndarray) -> Any:
 
 
 def _encoded_light(signal: np.ndarray, standard: str) -> np.ndarray:
-    """R'G'B' of BT.709 to that of the standard; SDR keeps its transfer, whose curves are the same."""
+    """R'G'B' of BT.709 to that of the standard: the same light on the display (BT.1886)."""
     if standard in ("bt601", "bt709"):
         return signal
+    light = signal**2.4 @ _TO_2020.T
     if standard == "bt2020":
-        linear = np.where(signal < 0.081, signal / 4.5, ((signal + 0.099) / 1.099) ** (1 / 0.45)) @ _TO_2020.T
-        return np.where(linear < 0.018, 4.5 * linear, 1.099 * linear**0.45 - 0.099)
-    nits = (signal**2.4 @ _TO_2020.T) * REFERENCE_WHITE_NITS  # BT.1886 display
-    power = (nits / 10000.0) ** 0.1593017578125  # SMPTE ST 2084
+        return light ** (1 / 2.4)
+    power = (light * REFERENCE_WHITE_NITS / 10000.0) ** 0.1593017578125  # SMPTE ST 2084
     return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
 
 
