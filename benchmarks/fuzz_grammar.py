@@ -41,7 +41,7 @@ def outcome_of(recipe: Recipe) -> tuple[str, str]:
     """ "read", "refused" or a fault's kind; and what was seen."""
     with tempfile.TemporaryDirectory(prefix="grammar-") as folder:
         try:
-            seen = examine(recipe, Path(folder) / "anna")
+            seen = examine(recipe, Path(folder) / recipe.folder)
             return ("read", "") if seen == "read" else ("refused", seen)
         except BrokenLawError as error:
             return f"BROKEN {error.kind}", str(error)

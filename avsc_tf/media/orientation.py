@@ -45,8 +45,15 @@ class Orientation:
         return tuple(notes)
 
 
-def orientation_of(frame: Any) -> Orientation:
-    """Orientation of a decoded frame, at the nearest quarter turn; upright where the file holds no display matrix.
+_UPRIGHT = Orientation()
+
+
+def orientation_of(frame: Any, before: Orientation = _UPRIGHT) -> Orientation:
+    """Orientation of a decoded frame, at the nearest quarter turn.
+
+    Args:
+        before: of the frame before it, which lasts where this one bears no display matrix: in the bit stream of H.264
+            and HEVC only key frames do.
 
     The matrix (nine int32: a b u c d v x y w, 16.16 fixed point) moves a stored point (p right, q down) to
     (a p + c q, b p + d q).
@@ -55,7 +62,7 @@ def orientation_of(frame: Any) -> Orientation:
         words = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), np.int32)
         a, b, c, d = (float(words[i]) for i in (0, 1, 3, 4))
     except KeyError:
-        return Orientation()
+        return before
     except ValueError:  # side data beside it of a kind that PyAV has no name for
         return Orientation(round(frame.rotation / 90) % 4, False, frame.rotation)
     determinant = a * d - b * c

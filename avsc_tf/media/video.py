@@ -62,10 +62,7 @@ class _Shown:
     end: Fraction
     width: int
     converter: RgbConverter
-
-    @property
-    def orientation(self) -> Orientation:
-        return orientation_of(self.frame)
+    orientation: Orientation
 
     @property
     def size(self) -> tuple[int, int]:
@@ -239,11 +236,13 @@ def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Show
 
 def _with_ends(stream: Any, frames: Iterable[Any], path: Path) -> Iterator[_Shown]:
     usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
-    converter = RgbConverter(stream.codec_context, path)
+    converter, orientation = RgbConverter(stream.codec_context, path), Orientation()
 
     def shown(frame: Any, start: Fraction, end: Fraction) -> _Shown:
+        nonlocal orientation
         _check_still(path, start, end)
-        return _Shown(frame, start, end, round(frame.width * aspect), converter)
+        orientation = orientation_of(frame, orientation)
+        return _Shown(frame, start, end, round(frame.width * aspect), converter, orientation)
 
     previous: tuple[Any, Fraction] | None = None
     for frame in frames:

@@ -7,16 +7,23 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
-from recipes import Recipe, draw_sound
+from recipes import Recipe, channels_of, draw_sound
 from writing import write_clip
 
 SOUND_FILE_MUXERS = {
     ".m4a": ("ipod", "aac"),
     ".mp3": ("mp3", "libmp3lame"),
     ".ogg": ("ogg", "libvorbis"),
-    ".opus": ("ogg", "libopus"),
+    ".opus": ("opus", "libopus"),
+    ".aac": ("adts", "aac"),
+    ".ac3": ("ac3", "ac3"),
+    ".wma": ("asf", "wmav2"),
+    ".mka": ("matroska", "pcm_s24le"),
+    ".caf": ("caf", "alac"),
+    ".wv": ("wv", "wavpack"),
 }
-_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".aiff": "PCM_16", ".aif": "PCM_24"}
+_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".aiff": "PCM_16", ".aif": "PCM_24", ".w64": "PCM_24", ".au": "PCM_16"}
+_SUBTYPES |= {".rf64": "PCM_24"}
 _NEIGHBOURS = {
     "notes": ("notes.txt", b"take two was better\n"),
     "thumbs": ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(64)),
@@ -54,22 +61,23 @@ def write_folder(recipe: Recipe, folder: Path) -> Path:
 
 
 def write_sound_beside(recipe: Recipe, path: Path, suffix: str) -> None:
-    """Mono sound from `beside_starts` before the first picture to the picture's end, in the suffix's own format."""
-    rate_hz = 48000
-    seconds = recipe.beside_starts + recipe.frame_seconds()[-1]
-    sound = draw_sound(recipe, -float(recipe.beside_starts), round(seconds * rate_hz), rate_hz)
-    sound *= 10 ** (recipe.beside_gain_db / 20)
+    """Sound from `beside_starts` before the first picture on, in the suffix's own format."""
+    rate_hz = recipe.beside_rate_hz
+    seconds = recipe.beside_starts + recipe.frame_seconds()[-1] + recipe.beside_ends
+    mono = draw_sound(recipe, -float(recipe.beside_starts), round(seconds * rate_hz), rate_hz)
+    mono *= 10 ** (recipe.beside_gain_db / 20)
+    sound = channels_of(mono, recipe.beside_layout, recipe.beside_voice_in)
     if suffix.lower() in _SUBTYPES:
         subtype = "FLOAT" if recipe.beside_gain_db else _SUBTYPES[suffix.lower()]
         with path.open("wb") as file:
-            kind = {".wav": "WAV", ".flac": "FLAC"}.get(suffix.lower(), "AIFF")
-            soundfile.write(file, sound, rate_hz, subtype=subtype, format=kind)
+            kind = {".aif": "AIFF"}.get(suffix.lower(), suffix[1:].upper())
+            soundfile.write(file, sound.T, rate_hz, subtype=subtype, format=kind)
         return
     muxer, codec = SOUND_FILE_MUXERS[suffix.lower()]
     with av.open(f"file:{path}", "w", format=muxer) as container:
-        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        stream = container.add_stream(codec, rate=rate_hz, layout=recipe.beside_layout)
         stream.bit_rate = 160_000
-        frame = av.AudioFrame.from_ndarray(sound.astype(np.float32)[None], format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout=recipe.beside_layout)
         frame.sample_rate, frame.pts = rate_hz, 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -47,11 +47,13 @@ class Recipe:
     colour: str = ""  # "", or matrix and range: "bt709 tv", "bt601 pc", "bt2020 tv", "pq tv"
     size: tuple[int, int] = (96, 64)  # stored width and height
     pixel_aspect: Fraction = Fraction(1)
-    turn: int = 0  # index of TURNS
+    turn: int = 0  # index of TURNS; in the bit stream (H.264) where the container has no place for it
     frame_rate: Fraction | None = Fraction(25)  # None: variable, from `seed`
     ticks: int = 0  # of the picture's time base; 0: the frame rate's own
     key_frames: int = 25
     b_frames: int = 0
+    interlaced: bool = False
+    hidden_frames: int = 0  # before the first one shown: cut off by an edit list
     seconds: Fraction = Fraction(2)  # of picture
     audio_codec: str = "aac"  # "": no sound in the file
     rate_hz: int = 48000
@@ -59,6 +61,8 @@ class Recipe:
     voice_in: str = "all"  # all, left, hiss (left, and noise at -60 dB right), inverted, centre
     starts_at: Fraction = Fraction(0)  # both streams, on the file's clock
     sound_starts: Fraction = Fraction(0)  # the sound, on the picture's clock
+    sound_ends: Fraction = Fraction(0)  # after the picture (+) or before it (-)
+    sound_first: bool = False  # in the order of the file's tracks
     joins: tuple[tuple[Fraction, Fraction], ...] = ()  # at, and how much sound is missing (+) or there twice (-)
     second_track: str = ""  # "", "default" (the voice in the second track, flagged), "other" (in the first, flagged)
     written: str = ""  # "", faststart, fragments, live
@@ -67,6 +71,11 @@ class Recipe:
     beside: str = ""  # separate sound of the clip's name: suffix
     beside_gain_db: float = 0.0
     beside_starts: Fraction = Fraction(0)  # time of the first picture in it
+    beside_ends: Fraction = Fraction(0)  # after the picture
+    beside_rate_hz: int = 48000
+    beside_layout: str = "mono"
+    beside_voice_in: str = "all"
+    folder: str = "anna"
     neighbours: tuple[str, ...] = ()
     manifest: str = ""  # "", or encoding and separator: "cp1252 ;"
     seed: int = 0
@@ -210,18 +219,21 @@ def _voice_at_48_khz(seed: int) -> np.ndarray:
     return noise * (VOICE_RMS / np.sqrt(np.mean(noise**2)))
 
 
-def channels_of(recipe: Recipe, mono: np.ndarray) -> np.ndarray:
-    """float64 [channels, samples]: the voice in the channels that the recipe names."""
-    n_channels = {"mono": 1, "stereo": 2, "5.1": 6}[recipe.layout]
+CHANNELS = {"mono": 1, "stereo": 2, "quad": 4, "5.1": 6}
+
+
+def channels_of(mono: np.ndarray, layout: str, voice_in: str) -> np.ndarray:
+    """float64 [channels, samples]: the voice in the channels that `voice_in` names."""
+    n_channels = CHANNELS[layout]
     channels = np.zeros((n_channels, len(mono)))
-    if recipe.voice_in == "all":
-        channels[[k for k in range(n_channels) if k != 3]] = mono  # 3: low frequencies alone
-    elif recipe.voice_in == "centre":
+    if voice_in == "all":
+        channels[[k for k in range(n_channels) if k != 3 or n_channels == 4]] = mono  # 3: low frequencies alone
+    elif voice_in == "centre":
         channels[2] = mono
     else:
         channels[0] = mono
-    if recipe.voice_in == "inverted":
+    if voice_in == "inverted":
         channels[1] = -mono
-    elif recipe.voice_in == "hiss":
-        channels[1] = 1e-3 * np.random.default_rng(recipe.seed + 3).standard_normal(len(mono))
+    elif voice_in == "hiss":
+        channels[1] = 1e-3 * np.random.default_rng(len(mono)).standard_normal(len(mono))
     return channels

@@ -30,7 +30,7 @@ EXAMPLES = 80  # 0.4 s each
 )
 @given(recipe=recipes())
 def test_every_clip_is_read_as_it_was_drawn_or_refused(tmp_path_factory, recipe):
-    examine(recipe, tmp_path_factory.mktemp("clips") / "anna")
+    examine(recipe, tmp_path_factory.mktemp("clips") / recipe.folder)
 
 
 def _kind_of_fault(recipe: Recipe, folder: Path) -> str:

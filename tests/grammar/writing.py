@@ -11,10 +11,11 @@ import av
 import av.stream
 import numpy as np
 from pictures import frames_of, tag
-from recipes import TURNS, Recipe, channels_of, draw_sound
+from recipes import CHANNELS, TURNS, Recipe, channels_of, draw_sound
 
 TIMELESS = ("avi",)  # no timestamps: sound lies where its samples do
 CAMERA_GAIN = 0.5  # of the camera's own sound where another lies beside it: the level tells which was taken
+HEADER_TURNS = ("mp4", "mov", "3gp")
 GLOBAL_HEADER = ("mp4", "mov", "3gp", "matroska", "webm", "flv", "asf")
 _OPTIONS = {
     "libx264": {"qp": "8", "preset": "ultrafast"},
@@ -34,9 +35,13 @@ def write_clip(recipe: Recipe, path: Path) -> None:
         av.error.FFmpegError: FFmpeg cannot write this combination.
     """
     with av.open(f"file:{path}", "w", format=recipe.container, options=_muxer_options(recipe)) as container:
-        video = _video_stream(container, recipe)
+        video = None if recipe.sound_first else _video_stream(container, recipe)
         tracks = [_audio_stream(container, recipe) for _ in range(_n_tracks(recipe))]
-        packets = list(_picture_packets(video, recipe))
+        video = video or _video_stream(container, recipe)
+        pictures = _picture_packets(video, recipe)
+        if recipe.turn and recipe.container not in HEADER_TURNS:
+            pictures = _turn_in_bit_stream(pictures, recipe.turn)
+        packets = list(pictures)
         for number, track in enumerate(tracks):
             packets += _sound_packets(track, recipe, is_voice=_is_voice(recipe, number))
             if len(tracks) > 1:
@@ -44,8 +49,8 @@ def write_clip(recipe: Recipe, path: Path) -> None:
                 track.disposition = flag.value
         for packet in sorted(packets, key=lambda p: p.dts * Fraction(p.time_base)):
             container.mux_one(packet)
-    if recipe.turn:
-        _turn(path, recipe.turn)
+    if recipe.turn and recipe.container in HEADER_TURNS:
+        _turn(path, recipe.turn, track=_n_tracks(recipe) if recipe.sound_first else 0)
 
 
 def _muxer_options(recipe: Recipe) -> dict[str, str]:
@@ -89,6 +94,8 @@ def _video_stream(container: Any, recipe: Recipe) -> Any:
         options["b"] = "3000000"
     if recipe.video_codec in ("libx264", "libx265", "mpeg4", "mpeg2video", "mpeg1video"):
         options["bf"] = str(recipe.b_frames)
+    if recipe.interlaced:
+        options |= {"x264-params": "tff=1"} if recipe.video_codec == "libx264" else {"flags": "+ildct+ilme"}
     stream.codec_context.gop_size = recipe.key_frames
     stream.options = options
     tag(stream.codec_context, recipe.colour)
@@ -104,10 +111,12 @@ def _picture_packets(stream: Any, recipe: Recipe) -> Iterator[Any]:
     frames = frames_of(recipe)
     durations: dict[int, int] = {}
     ticks = [round((recipe.first_picture + second) / time_base) for second in times]
-    for number, pts in enumerate(ticks[:-1]):
-        frame = frames[number in lit]
+    step = max(1, ticks[1] - ticks[0])
+    before = [ticks[0] - step * k for k in range(recipe.hidden_frames, 0, -1)]
+    for number, pts in enumerate([*before, *ticks[:-1]], -len(before)):
+        frame = frames[number < 0 or number in lit]  # hidden ones would be a flash
         frame.pts, frame.time_base = pts, time_base
-        durations[pts] = ticks[number + 1] - pts
+        durations[pts] = step if number < 0 else ticks[number + 1] - pts
         yield from _with_durations(stream.encode(frame), durations)
     yield from _with_durations(stream.encode(None), durations)
 
@@ -130,7 +139,7 @@ def _set_sound_coding(context: Any, recipe: Recipe) -> None:
     if recipe.audio_codec in ("aac", "mp3", "libmp3lame", "libopus", "mp2", "ac3", "eac3", "wmav2"):
         per_channel = 160_000 if recipe.rate_hz >= 32000 else 64_000
         context.options = {"aac_coder": "fast"} if recipe.audio_codec == "aac" else {}
-        context.bit_rate = min(per_channel * {"mono": 1, "stereo": 2, "5.1": 4}[recipe.layout], 320_000)
+        context.bit_rate = min(per_channel * min(4, CHANNELS[recipe.layout]), 320_000)
     if recipe.audio_codec == "libvorbis":
         context.options = {"global_quality": str(8 * 118), "flags": "+qscale"}
 
@@ -141,7 +150,7 @@ def sound_segments(recipe: Recipe) -> list[tuple[Fraction, Fraction]]:
     for at, jump in recipe.joins:
         segments.append((begin, at))
         begin = at + jump
-    end = recipe.frame_seconds()[-1]
+    end = recipe.frame_seconds()[-1] + recipe.sound_ends
     return [*segments, (begin, end if begin < end else begin + 1)]
 
 
@@ -182,7 +191,7 @@ def _encoded(context: Any, recipe: Recipe, begin: Fraction, end: Fraction, *, is
         sound = 0.05 * np.random.default_rng(recipe.seed + 5).standard_normal(n_samples)
     packets = []
     fifo = av.AudioFifo()
-    for part in _in_format(context, channels_of(recipe, sound), rate_hz):
+    for part in _in_format(context, channels_of(sound, recipe.layout, recipe.voice_in), rate_hz):
         fifo.write(part)
     position = first + lead + round(recipe.first_picture * rate_hz)
     size = context.frame_size or 1024
@@ -216,11 +225,29 @@ def _in_format(context: Any, channels: np.ndarray, rate_hz: int) -> list[Any]:
     return [*resampler.resample(frame), *resampler.resample(None)]
 
 
-def _turn(path: Path, turn: int) -> None:
-    """Exchange the display matrix of the first track's header (ISO 14496-12, 8.3.2)."""
+def _turn(path: Path, turn: int, *, track: int) -> None:
+    """Exchange the display matrix in a track's header (ISO 14496-12, 8.3.2)."""
     data = path.read_bytes()
-    header = data.index(b"tkhd")
+    header = -1
+    for _ in range(track + 1):
+        header = data.index(b"tkhd", header + 1)
     path.write_bytes(data[:header] + data[header:].replace(_matrix(0), _matrix(turn), 1))
+
+
+def _turn_in_bit_stream(packets: Iterator[Any], turn: int) -> Iterator[Any]:
+    """Put the display orientation message (ITU-T H.264, D.2.17) before each key frame."""
+    flip, quarter_turns = ((0, 0), (0, 3), (0, 2), (0, 1), (2, 0), (1, 0), (2, 1), (2, 3))[turn]
+    # Not cancelled, horizontal and vertical flip, 16 bit anticlockwise, repetition 1 as ue(v), no extension, alignment.
+    bits = flip << 21 | quarter_turns << 19 | 0b0100_1
+    message = b"\0\0\0\1\x06\x2f\x03" + bits.to_bytes(3, "big") + b"\x80"
+    for packet in packets:
+        if not packet.is_keyframe:
+            yield packet
+            continue
+        turned = av.Packet(message + bytes(packet))
+        turned.pts, turned.dts, turned.time_base = packet.pts, packet.dts, packet.time_base
+        turned.duration, turned.stream, turned.is_keyframe = packet.duration, packet.stream, True
+        yield turned
 
 
 def _matrix(turn: int) -> bytes:
