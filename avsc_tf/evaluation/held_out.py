@@ -173,7 +173,7 @@ def _features(video: Path, config: Config, tracker: FaceTracker) -> tuple[Answer
     timebase, face, size_px = Timebase.from_config(config.time), config.face, config.image.size_px
     frames = list(read_frames(video, fps=timebase.video_fps))
     clip = face_clip(frames, tracker, face, fps=timebase.video_fps, place=str(video))
-    waveform = read_audio(video, sample_rate_hz=timebase.sample_rate_hz)
+    waveform = read_audio(video, sample_rate_hz=timebase.sample_rate_hz, track=config.sync.audio_track)
     waveform = np.pad(waveform, (0, timebase.samples_in(1)))[: timebase.samples_in(len(clip.crops))]
     mel = mel_spectrogram(waveform, config.acoustic, timebase)
     small = np.stack([cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in clip.crops])

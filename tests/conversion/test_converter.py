@@ -314,6 +314,22 @@ def test_two_networks_side_by_side_need_both_streams(config, statistics, source,
     assert converter.read(Path("x.mp4")) is source
 
 
+def test_the_track_is_the_callers_not_the_records(
+    config: Config, statistics: Statistics, tmp_path, monkeypatch
+) -> None:
+    """Records made of second tracks do not decide which track of another clip is read."""
+    taken: list[int] = []
+    monkeypatch.setattr(
+        module, "read_clip", lambda extractor, clip, **_: taken.append(extractor.config.sync.audio_track)
+    )
+    monkeypatch.setattr(module, "missing_of", lambda clip: "")
+    monkeypatch.setattr(module, "has_picture", lambda path: False)
+    config = replace(config, sync=replace(config.sync, audio_track=2))
+    for track in (0, 3):
+        Converter(config, statistics, Echo(), Echo(grey), audio_track=track).read(tmp_path / "x.mp4")
+    assert taken == [0, 3]
+
+
 def test_without_voice_or_face(config, statistics, rng) -> None:
     converter = Converter(config, statistics, Echo(), Echo(grey), Tone(config))
     features = features_of(3, rng)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from avsc_tf.cli import add_audio_track_argument
 from avsc_tf.config import config_from_dict, load_config, save_config
 from avsc_tf.errors import ConfigError
 
@@ -143,3 +145,14 @@ def test_fingerprint_follows_what_records_depend_on(root: Path) -> None:
     other = load_config(root / "configs/demo.yaml", ["acoustic.n_mels=40"])
     assert base.fingerprint == same.fingerprint
     assert base.fingerprint != other.fingerprint
+    second = load_config(root / "configs/demo.yaml", ["sync.audio_track=2"])
+    assert base.fingerprint != second.fingerprint
+    assert "audio_track" not in base.record_settings["sync"]  # older records, which lack it, took the default track
+
+
+def test_the_track_of_a_tools_flag() -> None:
+    parser = argparse.ArgumentParser()
+    add_audio_track_argument(parser)
+    assert [parser.parse_args(words).audio_track for words in ([], ["--audio-track", "2"])] == [0, 2]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--audio-track", "0"])

@@ -118,6 +118,15 @@ _SOUND_RATES = {
     "libvorbis": (48000, 44100, 22050),
     "wmav2": (48000, 44100),
 }
+_BESIDE_RATES = {
+    ".mp3": (48000, 44100),
+    ".aac": (48000, 44100),
+    ".m4a": (48000, 44100),
+    ".ac3": (48000, 44100),
+    ".wma": (48000, 44100),
+    ".ogg": (48000, 44100),
+    ".opus": (48000,),
+}
 _PCM_RATES = (48000, 44100, 96000, 16000, 8000, 11025)
 _SURROUND = ("aac", "ac3", "eac3", "flac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "libvorbis", "libopus")
 NAMES = (
@@ -133,11 +142,25 @@ NAMES = (
     "[x]{y}*?",
     "😀",
     "x.y.z",
+    "concat:clip",
+    "two\nlines",
+    " lead and trail ",
+    "img%03d.",
+    "$(x)`~",
     "n" * 200,
 )
-SOUND_SUFFIXES = (".wav", ".WAV", ".flac", ".m4a", ".mp3", ".ogg", ".aiff", ".opus", ".aif")
+SOUND_SUFFIXES = (".wav", ".WAV", ".flac", ".m4a", ".mp3", ".ogg", ".aiff", ".opus", ".aif", ".aac", ".ac3")
+SOUND_SUFFIXES += (".wma", ".mka", ".caf", ".wv", ".w64", ".au", ".rf64")
 NEIGHBOURS = ("notes", "thumbs", "fork", "store", "subtitles", "part", "cover", "folder", "project")
 MANIFESTS = ("utf-8 ,", "utf-8-sig ;", "utf-8 tab", "utf-16 tab", "cp1252 ;")
+
+
+_WHERE = {
+    "mono": ("all",),
+    "stereo": ("all", "left", "hiss", "inverted"),
+    "quad": ("all", "left"),
+    "5.1": ("centre", "all", "left"),
+}
 
 
 def _rates_of(recipe: Recipe) -> tuple[int, ...]:
@@ -180,7 +203,7 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     codec = recipe.video_codec
     changes: dict[str, object] = {
         "pixels": draw(st.sampled_from(_PIXELS.get(codec, ("yuv420p",)))),
-        "size": draw(st.sampled_from([(96, 64), (64, 48), (160, 112), (128, 96)])),
+        "size": draw(st.sampled_from([(96, 64), (64, 48), (160, 112), (128, 96), (98, 66), (100, 60)])),
         "frame_rate": draw(_odd(Fraction(25), st.sampled_from(container.rates), one_in=2)),
         "key_frames": draw(st.sampled_from([25, 5, 250])),
     }
@@ -190,8 +213,12 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
         changes["b_frames"] = draw(st.sampled_from([0, 2]))
     if codec in ("libx264", "libx265") and recipe.suffix in (".mp4", ".mov", ".mkv"):
         changes["pixel_aspect"] = draw(_odd(Fraction(1), st.sampled_from([Fraction(4, 3), Fraction(3, 4)]), one_in=5))
-    if container.turns:
+    if container.turns or (codec == "libx264" and recipe.suffix in (".mkv", ".ts", ".mts")):
         changes["turn"] = draw(_odd(0, st.integers(1, 7), one_in=2))
+    if codec in ("libx264", "mpeg2video", "mpeg4"):
+        changes["interlaced"] = draw(_odd(False, st.just(True), one_in=5))
+    if container.turns and recipe.written != "fragments" and codec not in ("prores_ks", "mjpeg"):
+        changes["hidden_frames"] = draw(_odd(0, st.integers(1, 20), one_in=5))
     if codec in container.tags and changes["pixels"] != "bgr0":
         deep = "10" in str(changes["pixels"])
         tags = ["bt709 tv", "bt601 tv", *(["bt709 pc", "bt601 pc"] if codec != "prores_ks" else [])]
@@ -203,14 +230,18 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
 
 def _sound(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     codec = recipe.audio_codec
-    layouts = ("stereo", "mono", "5.1") if codec in _SURROUND and recipe.suffix != ".3gp" else ("stereo", "mono")
+    layouts = ["stereo", "mono"]
+    if codec in _SURROUND and recipe.suffix != ".3gp":
+        layouts += ["5.1", "quad"] if codec in ("flac", "pcm_s16le", "pcm_s24le") else ["5.1"]
     layout = draw(st.sampled_from(layouts))
-    where = {"mono": ("all",), "stereo": ("all", "left", "hiss", "inverted"), "5.1": ("centre", "all", "left")}[layout]
+    where = _WHERE[layout]
     return replace(
         recipe,
         rate_hz=draw(st.sampled_from(_rates_of(recipe))),
         layout=layout,
         voice_in=draw(st.sampled_from(where)),
+        sound_first=draw(_odd(False, st.just(recipe.suffix not in (".avi", ".flv")), one_in=5)),
+        sound_ends=draw(_odd(Fraction(0), st.sampled_from([Fraction(ms, 100) for ms in (-15, -7, 7, 15)]), one_in=4)),
         second_track=draw(_odd("", st.sampled_from(["default", "other"]), one_in=6)) if container.tracks else "",
     )
 
@@ -223,8 +254,11 @@ def _timestamps(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recip
             | _odd(Fraction(0), st.just(Fraction(1_700_000_000)), one_in=12)
         ),
     }
+    if recipe.hidden_frames:
+        changes["starts_at"] = Fraction(0)  # what lies before the file's clock is hidden
     if recipe.suffix in (".flv", ".wmv", ".ts", ".mts"):  # 32 or 33 bit of time
-        changes["starts_at"] = min(Fraction(7), changes["starts_at"])  # type: ignore[type-var]
+        latest = Fraction(95_443) if recipe.suffix in (".ts", ".mts") else Fraction(7)  # the 33 bit overflow at 95443.7
+        changes["starts_at"] = min(latest, changes["starts_at"])  # type: ignore[type-var]
         changes["sound_starts"] = min(Fraction(1, 2), changes["sound_starts"])  # type: ignore[type-var]
     if recipe.video_codec in ("libx264", "libx265", "libvpx-vp9", "vp8", "libaom-av1", "ffv1", "mjpeg"):
         changes["ticks"] = draw(_odd(0, st.sampled_from([90000, 1000, 120000])))
@@ -264,13 +298,20 @@ def _folder(draw: st.DrawFn, recipe: Recipe) -> Recipe:
 
 def _beside(draw: st.DrawFn, recipe: Recipe) -> dict[str, object]:
     suffix = draw(st.sampled_from(SOUND_SUFFIXES))
-    changes: dict[str, object] = {"beside": suffix}
+    layout = "mono" if suffix == ".wma" else draw(st.sampled_from(["mono", "stereo"]))
+    changes: dict[str, object] = {
+        "beside": suffix,
+        "beside_rate_hz": draw(st.sampled_from(_BESIDE_RATES.get(suffix.lower(), (48000, 44100, 96000, 16000)))),
+        "beside_layout": layout,
+        "beside_voice_in": draw(st.sampled_from(_WHERE[layout])),
+    }
     if suffix.lower() == ".wav":
         changes["beside_gain_db"] = draw(st.sampled_from([0.0, 20.0]))
     if draw(_odd(False, st.just(True), one_in=4)):
         changes["audio_codec"] = ""  # a camera without a microphone; the sound begins with the picture
     elif recipe.voice_in != "hiss":
         changes["beside_starts"] = draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]))
+        changes["beside_ends"] = draw(st.sampled_from([Fraction(0), Fraction(3)]))
     if draw(_odd(False, st.just(True), one_in=6)) and suffix.lower() != ".flac":
         changes["beside"] = f"{suffix} .flac"
     return changes

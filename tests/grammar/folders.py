@@ -22,7 +22,14 @@ SOUND_FILE_MUXERS = {
     ".caf": ("caf", "alac"),
     ".wv": ("wv", "wavpack"),
 }
-_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".aiff": "PCM_16", ".aif": "PCM_24", ".w64": "PCM_24", ".au": "PCM_16"}
+_SUBTYPES = {
+    ".wav": "PCM_16",
+    ".flac": "PCM_16",
+    ".aiff": "PCM_16",
+    ".aif": "PCM_24",
+    ".w64": "PCM_24",
+    ".au": "PCM_16",
+}
 _SUBTYPES |= {".rf64": "PCM_24"}
 _NEIGHBOURS = {
     "notes": ("notes.txt", b"take two was better\n"),

@@ -119,7 +119,7 @@ def _check_refusal(recipe: Recipe, folder: Path, error: AvscError) -> str:
     message = str(error)
     if verdict(recipe) == "read":
         raise BrokenLawError("refused", message) from error
-    if "\n" in message or str(folder) not in message or not message.endswith("."):
+    if "\n" in message.replace(recipe.name, "") or str(folder) not in message or not message.endswith("."):
         raise BrokenLawError("message", f"one line with the file and a remedy, not {message!r}") from error
     return message
 

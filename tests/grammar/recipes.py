@@ -17,7 +17,7 @@ CLICK_HZ, CLICK_SIGMA_SECONDS, CLICK_LEVEL = 1000.0, 0.004, 0.6
 QUIET_SECONDS = 0.07  # the voice pauses this long on both sides of a click
 VOICE_BAND_HZ = (200.0, 3000.0)  # below the edge of 8 kHz sound
 VOICE_RMS = 0.08
-VOICE_BEFORE_SECONDS, VOICE_SECONDS = 2, 8  # before the first picture, and in all
+VOICE_BEFORE_SECONDS, VOICE_SECONDS = 2, 10  # before the first picture, and in all
 FLASH_SECONDS = Fraction(11, 100)  # at 25 frames per second, at least two frames show it
 
 # Colours of the quadrants, R'G'B'. A wrong matrix moves one of them by 20 at least, a wrong range by 10.

@@ -18,6 +18,7 @@ import soundfile
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.container import has_picture, has_sound
 from avsc_tf.media.mux import write_video
+from avsc_tf.media.sound import sound_notes
 from avsc_tf.media.video import read_frames
 from avsc_tf.service.confine import code_folders, confine, limit_resources
 from avsc_tf.service.sandbox import CancelledError, RefusedUploadError, Sandbox, Wanted
@@ -101,6 +102,19 @@ def test_other_rates_and_odd_sizes(decode, tmp_path: Path) -> None:
     clean = decode(path, wanted=Wanted(25, 16000, True, True))
     assert [f.shape for f in read_frames(clean, fps=25)] == [(50, 70, 3)] * 25
     assert len(read_audio(clean, sample_rate_hz=16000)) == pytest.approx(16000, abs=400)  # AAC pads to its frames
+
+
+def test_what_was_chosen_of_the_upload(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Notes come with the clean clip, which needs none itself and gives the same sound."""
+    sound = np.zeros((24000, 2))
+    sound[:, 0] = 4.0 * np.sin(2 * np.pi * 220 * np.arange(24000) / 48000)
+    upload, folder = tmp_path / "x.wav", tmp_path / "work"
+    soundfile.write(upload, sound, 48000, subtype="FLOAT")
+    folder.mkdir()
+    clean, facts = sandbox.decode(upload, folder, WANTED)
+    assert len(facts.notes) == 2 and sound_notes(clean) == ()
+    assert facts.notes[0].startswith("the voice is in the left channel alone") and "full scale" in facts.notes[1]
+    np.testing.assert_array_equal(read_audio(clean, sample_rate_hz=48000), read_audio(upload, sample_rate_hz=48000))
 
 
 def test_only_what_is_wanted(decode, seeds) -> None:
