@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,9 +239,8 @@ def read_phones(path: Path | str) -> list[TimedPhone]:
 
 
 def _write_manifest(folder: Path, clips: list[Clip]) -> None:
-    part = folder / f"{MANIFEST_NAME}.part"
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, MANIFEST_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(clip.manifest_row for clip in clips)
-    os.replace(part, folder / MANIFEST_NAME)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, MANIFEST_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(clip.manifest_row for clip in clips)
+    write_atomically(folder / MANIFEST_NAME, text.getvalue())

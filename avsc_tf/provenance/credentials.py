@@ -18,7 +18,13 @@ from avsc_tf.provenance.identity import Identity
 GENERATOR = "avsc_tf"
 ASSERTION = "org.avsc-tf.conversion"
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-MEDIA_TYPES = {".mp4": "video/mp4", ".wav": "audio/wav"}
+MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/x-m4v",
+    ".mov": "video/quicktime",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+}
 SETTINGS: dict[str, Any] = {
     "verify": {
         "verify_after_sign": False,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.config import Config, load_saved_config
+from avsc_tf.config import Config, load_saved_config, save_config
 from avsc_tf.errors import ConfigError
 from avsc_tf.files import write_atomically
 from avsc_tf.runs import CHECKPOINT_DIR_NAME, config_path, network_dir, statistics_path, weights_path
@@ -48,7 +48,7 @@ def claim_folder(run: Path, network: str, config: Config, *, resume: bool) -> Cl
         raise ConfigError(f"{folder}: holds an unfinished training ({checkpoint.name}). Add --resume, or delete it.")
     if checkpoint:
         return Claim.RESUME
-    _write_settings(run, network, config)
+    save_config(config, config_path(run, network))
     return Claim.START
 
 
@@ -96,10 +96,3 @@ def _check_settings(run: Path, network: str, config: Config) -> None:
             f"{f' ({len(changed) - 1} more differ)' if len(changed) > 1 else ''}. "
             "Name another --out, go back to the old settings, or delete this folder."
         )
-
-
-def _write_settings(run: Path, network: str, config: Config) -> None:
-    import yaml
-
-    text = yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None)
-    write_atomically(config_path(run, network), text)
