@@ -9,7 +9,7 @@ import argparse
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.errors import AvscError, OutputError
@@ -69,6 +69,22 @@ def _forget_output() -> None:
 def print_error(error: AvscError) -> None:
     """One line, on standard error."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each different note, which names the first of the clips that it is about.
+
+    Args:
+        notes: phrases by the name of their clip.
+    """
+    names: dict[str, list[str]] = {}
+    for name, phrases in notes.items():
+        for phrase in phrases:
+            names.setdefault(phrase, []).append(name)
+    return [
+        f"note: {first}{f' and {len(others)} more' if others else ''}: {phrase}"
+        for phrase, (first, *others) in names.items()
+    ]
 
 
 def _quieten_libraries() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsc_tf.cli import EXIT_USER_ERROR, print_error, run_tool
+from avsc_tf.cli import EXIT_USER_ERROR, note_lines, print_error, run_tool
 from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 
@@ -40,7 +40,6 @@ def main() -> int:
         parser.error("--bundle takes one run folder, or two")
     provenance = provenance_from_args(args)
     from avsc_tf.conversion.converter import steps_of
-    from avsc_tf.conversion.notes import notes_on
     from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
     modalities = modalities_of(*args.bundle)
@@ -50,8 +49,8 @@ def main() -> int:
     converter.provenance = provenance
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:
         errors = converter.convert_jobs(jobs, seed=args.seed, keep_features=args.keep_features, advance=bar.update)
-    for note in notes_on(converter):
-        print(f"note: {note}")
+    for line in note_lines({str(clip): notes for clip, notes in converter.notes.items()}):
+        print(line)
     for error in errors.values():
         print_error(error)
     done = [output for job in jobs if job.clip not in errors for output in job.outputs.values()]

@@ -22,6 +22,7 @@ from avsc_tf.config import Config
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
 from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
+from avsc_tf.conversion.notes import clip_notes
 from avsc_tf.conversion.origin import Origin, marked, signature
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
@@ -79,8 +80,7 @@ class Converter:
     provenance: Provenance | None = field(default_factory=Provenance)
     on_stage: Callable[[str, float], object] | None = field(default=None, repr=False)
     timebase: Timebase = field(init=False)
-    unfamiliar: list[Path] = field(init=False, default_factory=list)  # clips of somebody else, see `is_unfamiliar`
-    partial: dict[Path, str] = field(init=False, default_factory=dict)  # what clips lacked: "sound" or "picture"
+    notes: dict[Path, tuple[str, ...]] = field(init=False, default_factory=dict)  # of the last `convert_jobs`, by clip
     _extractor: ClipExtractor | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -294,6 +294,7 @@ class Converter:
             The error of each clip that could not be converted.
         """
         self.check_signing()
+        self.notes.clear()
         errors: dict[Path, AvscError] = {}
         for start in range(0, len(jobs), CLIPS_A_BATCH):
             batch = jobs[start : start + CLIPS_A_BATCH]
@@ -312,12 +313,19 @@ class Converter:
                 errors[job.clip] = error
                 advance(steps_of(job))
                 continue
-            if self.is_unfamiliar(source):
-                self.unfamiliar.append(job.clip)
-            if self.modalities == "audio_visual" and (missing := missing_of(source)):
-                self.partial[job.clip] = missing
+            self._note(job.clip, source)
             advance(1)
             yield job, features
+
+    def _note(self, clip: Path, source: PartialClip) -> None:
+        notes = clip_notes(
+            source,
+            is_unfamiliar=self.is_unfamiliar(source),
+            missing=missing_of(source) if self.modalities == "audio_visual" else "",
+            modality_dropout=self.config.conversion.modality_dropout,
+        )
+        if notes:
+            self.notes[clip] = notes
 
     def _finish_batch(
         self,

@@ -1,18 +1,28 @@
-"""What a user should know of the clips that were converted."""
+"""What a user should know of a clip that is converted."""
 
 from __future__ import annotations
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.partial_clip import PartialClip
 
 
-def notes_on(converter: Converter) -> list[str]:
-    """A line for each clip that shows somebody else, or that lacked its sound or its picture."""
-    stranger = "shows somebody else than the source speaker; standardised by its own mean and deviation"
-    notes = [f"{clip} {stranger}" for clip in converter.unfamiliar]
-    warning = ""
-    if not converter.config.conversion.modality_dropout:
-        warning = "; this network never learned to do without it (conversion.modality_dropout is 0): do not expect much"
-    for clip, missing in converter.partial.items():
+def clip_notes(
+    source: ClipFeatures | PartialClip, *, is_unfamiliar: bool, missing: str = "", modality_dropout: float = 0.0
+) -> tuple[str, ...]:
+    """A phrase for each: what was chosen of the files, another face than the source speaker's, a missing stream.
+
+    Args:
+        is_unfamiliar: the face is not the source speaker's.
+        missing: "sound" or "picture", where the networks wanted it and the clip lacks it.
+        modality_dropout: of the conversion network's training; at 0 it never saw a clip without one of the streams.
+    """
+    notes = list(source.notes)
+    if is_unfamiliar:
+        notes.append("shows somebody else than the source speaker; standardised by its own mean and deviation")
+    if missing:
         other = "picture" if missing == "sound" else "sound"
-        notes.append(f"{clip} holds no {missing}; voice and face were made from the {other} alone{warning}")
-    return notes
+        warning = ""
+        if not modality_dropout:
+            warning = "; this network was not trained for that (conversion.modality_dropout is 0): do not expect much"
+        notes.append(f"holds no {missing}; voice and face were made from the {other} alone{warning}")
+    return tuple(notes)

@@ -15,15 +15,17 @@ from avsc_tf.config import Config
 from avsc_tf.errors import MediaError
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
-from avsc_tf.features.face import FaceClip, FaceTracker, face_clip
+from avsc_tf.features.face import FaceClip, FaceTracker, face_clip, face_notes
 from avsc_tf.features.health import SoundHealth, sound_health
 from avsc_tf.media.audio import read_audio, recorded_samples
 from avsc_tf.media.clips import ClipFrames, ClipSource, LoadedClip, load_clip, single_clip
+from avsc_tf.media.sound import sound_notes
 from avsc_tf.media.synchrony import Synchrony
-from avsc_tf.media.video import probe_video
+from avsc_tf.media.video import picture_notes, probe_video
 from avsc_tf.timebase import Timebase
 
 PNG_COMPRESSION = 1
+LONG_CLIP_SECONDS = 30.0  # a longer clip gets a note: it is a session rather than a sentence
 _INT16_SCALE = 32768
 
 
@@ -45,6 +47,7 @@ class ClipMeasures:
     n_faces: int  # most seen at once
     sound: SoundHealth
     synchrony: Synchrony | None  # of sound recorded apart
+    notes: tuple[str, ...] = ()  # what the files hold beside one plain recording, and what was chosen of it
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class ClipFeatures:
     @property
     def n_frames(self) -> int:
         return len(self.keypoints)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the clip's files."""
+        return self.measures.notes if self.measures is not None else ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,8 @@ class ClipExtractor:
         """
         return self._seen(self._read(single_clip(clip) if isinstance(clip, Path) else clip))
 
-    def picture(self, clip: ClipSource) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints [T, n_keypoints, 2] and VGG feature [T, n_vgg] of a picture whose sound does not count.
+    def picture(self, clip: ClipSource) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """Keypoints [T, n_keypoints, 2], VGG feature [T, n_vgg] and notes of a picture whose sound does not count.
 
         Raises:
             MediaError, FaceError: as `__call__`.
@@ -102,20 +110,29 @@ class ClipExtractor:
         fps = self._timebase.video_fps
         n_frames = self._some(probe_video(clip.video).frames_at(fps), clip)
         faces = self._faces(ClipFrames(clip.video, fps, n_frames), clip)
-        return faces.keypoints, self._appearance(faces.crops)
+        notes = (*picture_notes(clip.video), *face_notes(faces), *self._length_notes(n_frames))
+        return faces.keypoints, self._appearance(faces.crops), notes
 
-    def sound(self, clip: ClipSource) -> tuple[np.ndarray, int]:
-        """Mel [T * mel_per_video, n_mels] of a sound whose picture does not count, and T: the nearest number of frames.
+    def sound(self, clip: ClipSource) -> tuple[np.ndarray, int, tuple[str, ...]]:
+        """Mel [T * mel_per_video, n_mels], T (the nearest number of frames) and notes of a sound without its picture.
 
         Raises:
             MediaError: as `__call__`.
         """
         timebase = self._timebase
-        waveform = read_audio(clip.audio or clip.video, sample_rate_hz=timebase.sample_rate_hz)
+        path = clip.audio or clip.video
+        waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz)
         n_frames = self._some(timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2), clip)
         n_samples = timebase.samples_in(n_frames)
         waveform = np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
-        return mel_spectrogram(waveform, self.config.acoustic, timebase), n_frames
+        notes = (*sound_notes(path), *self._length_notes(n_frames))
+        return mel_spectrogram(waveform, self.config.acoustic, timebase), n_frames, notes
+
+    def _length_notes(self, n_frames: int) -> tuple[str, ...]:
+        seconds = n_frames / self._timebase.video_fps
+        if seconds <= LONG_CLIP_SECONDS:
+            return ()
+        return (f"lasts {seconds:.0f} s, longer than the sentences that clips usually hold; NAME.cues.csv cuts it",)
 
     def _some(self, n_frames: int, clip: ClipSource) -> int:
         if n_frames <= 0:
@@ -163,6 +180,7 @@ class ClipExtractor:
             n_faces=faces.n_faces,
             sound=sound_health(loaded.waveform, rate_hz, as_recorded=recorded),
             synchrony=loaded.synchrony,
+            notes=(*loaded.notes, *face_notes(faces), *self._length_notes(len(faces.keypoints))),
         )
 
     def _seen(self, reading: _Reading) -> ClipFeatures:

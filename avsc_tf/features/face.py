@@ -28,12 +28,14 @@ __all__ = [
     "crop_clip",
     "eye_stabilised",
     "face_clip",
+    "face_notes",
     "mouth_opening",
     "mouth_width",
     "track_clip",
 ]
 
 _EDGE_MARGIN_SECONDS = 0.25  # what follows a damaged beginning is damaged as well, though a face may be found in it
+_STILL_LEVELS = 1.0  # of 255, mean over a crop: a coded still differs by less, a breathing face by more
 _TINY = 1e-9  # 0.28 s * 25 is a little more than 7 frames in floating point
 
 
@@ -72,6 +74,21 @@ def face_clip(
     """
     track = track_clip(frames, tracker, fps=fps, place=place)
     return crop_clip(frames, track, tracker, face, fps=fps, place=place)
+
+
+def face_notes(faces: FaceClip) -> tuple[str, ...]:
+    """What a user should know of the faces of a clip: several people, or a face that never moves."""
+    notes = []
+    if faces.n_faces > 1:
+        x, y = np.nanmedian(faces.face_centres, axis=0)
+        width, height = faces.frame_size
+        notes.append(
+            f"{faces.n_faces} faces in the picture; the one at ({x:.0f}, {y:.0f}) of {width} x {height} pixels is used"
+        )
+    movement = max((float(np.abs(crop - faces.crops[0].astype(np.int16)).mean()) for crop in faces.crops), default=0.0)
+    if len(faces.crops) > 1 and movement < _STILL_LEVELS:
+        notes.append("the face never changes: a still picture, not a film of the speaker")
+    return tuple(notes)
 
 
 def crop_clip(

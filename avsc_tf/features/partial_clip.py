@@ -21,6 +21,7 @@ class PartialClip:
     mel: np.ndarray | None = None
     keypoints: np.ndarray | None = None
     vgg: np.ndarray | None = None
+    notes: tuple[str, ...] = ()  # what a user should know of the files
 
 
 def read_clip(extractor: ClipExtractor, clip: ClipSource, *, sound: bool = True, picture: bool = True) -> PartialClip:
@@ -35,13 +36,13 @@ def read_clip(extractor: ClipExtractor, clip: ClipSource, *, sound: bool = True,
     seen = picture and has_picture(clip.video)
     if heard and seen:
         whole = extractor(clip)
-        return PartialClip(whole.n_frames, whole.mel, whole.keypoints, whole.vgg)
+        return PartialClip(whole.n_frames, whole.mel, whole.keypoints, whole.vgg, whole.notes)
     if seen:
-        keypoints, vgg = extractor.picture(clip)
-        return PartialClip(len(keypoints), None, keypoints, vgg)
+        keypoints, vgg, notes = extractor.picture(clip)
+        return PartialClip(len(keypoints), None, keypoints, vgg, notes)
     if heard:
-        mel, n_frames = extractor.sound(clip)
-        return PartialClip(n_frames, mel)
+        mel, n_frames, notes = extractor.sound(clip)
+        return PartialClip(n_frames, mel, notes=notes)
     wanted = [name for name, is_wanted in (("sound", sound), ("picture", picture)) if is_wanted]
     raise MediaError(f"{clip.video}: holds no {' and no '.join(wanted)} to convert. Name a clip with {wanted[0]}.")
 

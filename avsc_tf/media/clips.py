@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from avsc_tf.config import SyncConfig
 from avsc_tf.errors import MediaError
 from avsc_tf.media.audio import read_audio, read_span
 from avsc_tf.media.recorded_apart import check_stretch, synchrony_of
+from avsc_tf.media.sound import sound_notes
 from avsc_tf.media.sources import AUDIO_SUFFIXES, SPLITS, VIDEO_SUFFIXES, ClipSource, find_clips, single_clip
 from avsc_tf.media.synchrony import Synchrony
-from avsc_tf.media.video import frames_in, probe_video, read_frames
+from avsc_tf.media.video import frames_in, picture_notes, probe_video, read_frames
 from avsc_tf.timebase import Timebase
 
 __all__ = [
@@ -58,12 +59,14 @@ class LoadedClip:
 
     It unpacks into these two. `synchrony` says where sound recorded apart was found against the camera's own. It is
     None where there is no sound apart, and where nothing could be checked: the camera recorded no sound, or
-    sync.separate_sound is as_is.
+    sync.separate_sound is as_is. `notes` name what the files hold besides one plain picture and one plain sound, and
+    what was chosen of it.
     """
 
     frames: ClipFrames
     waveform: np.ndarray
     synchrony: Synchrony | None = None
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.frames, self.waveform))
@@ -85,8 +88,10 @@ def load_clip(source: ClipSource, timebase: Timebase, *, sync: SyncConfig | None
     is_apart = source.audio is not None and sync.separate_sound == "synchronise"
     synchrony = synchrony_of(source.video, source.audio, sync) if is_apart and source.audio else None
     if synchrony is None and source.start_seconds is None and source.end_seconds is None:
-        return _load_whole(source, timebase)
-    return _load_part(source, timebase, synchrony)
+        clip = _load_whole(source, timebase)
+    else:
+        clip = _load_part(source, timebase, synchrony)
+    return replace(clip, notes=(*picture_notes(source.video), *sound_notes(source.audio or source.video)))
 
 
 def _load_whole(source: ClipSource, timebase: Timebase) -> LoadedClip:

@@ -29,6 +29,11 @@ class SoundBlock(NamedTuple):
     samples: np.ndarray  # float32, full scale 1
 
 
+def sound_notes(path: Path) -> tuple[str, ...]:
+    """What a user should know of the sound that is read from a file: a phrase for each choice made."""
+    return ()
+
+
 def sound_blocks(path: Path, *, start_seconds: Fraction = Fraction(0)) -> Iterator[SoundBlock]:
     """Blocks in order of time, of one rate, without gaps; the first begins at or before `start_seconds` if it can.
 

@@ -82,6 +82,11 @@ def first_frame_seconds(path: Path) -> Fraction | None:
         return frame.pts * Fraction(frame.time_base)
 
 
+def picture_notes(path: Path) -> tuple[str, ...]:
+    """What a user should know of the picture that is read from a file: a phrase for each choice made."""
+    return ()
+
+
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` will give, from the packets' times where these tell all, else by decoding and keeping nothing.
 

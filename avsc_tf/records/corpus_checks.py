@@ -39,6 +39,7 @@ def clip_check(stored: StoredClips, take: Take, *, fps: int) -> ClipCheck:
         sync_offset_seconds=synchrony.offset_seconds if synchrony else None,
         sync_drift_ppm=synchrony.drift_ppm if synchrony else None,
         sync_confidence=synchrony.confidence if synchrony else None,
+        notes=measures.notes,
     )
 
 

@@ -49,6 +49,7 @@ class ClipCheck:
     sync_offset_seconds: float | None = None  # None: no separate sound
     sync_drift_ppm: float | None = None
     sync_confidence: float | None = None
+    notes: tuple[str, ...] = ()  # what the files hold beside one plain recording, and what was chosen of it
     error: str | None = None
 
 

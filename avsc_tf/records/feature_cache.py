@@ -22,7 +22,7 @@ from avsc_tf.files import written_whole
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.media.synchrony import Synchrony
 
-CACHE_VERSION = 2  # raise it when the code of the features gives other values for the same clip and settings
+CACHE_VERSION = 3  # raise it when the code of the features gives other values for the same clip and settings
 SETTINGS = ("seed", "time", "acoustic", "face", "image", "sync")
 _PART = ".part"
 
@@ -137,6 +137,7 @@ def _measures(tree: dict[str, Any]) -> ClipMeasures:
         n_faces=tree["n_faces"],
         sound=SoundHealth(**tree["sound"]),
         synchrony=None if synchrony is None else Synchrony(**synchrony),
+        notes=tuple(tree["notes"]),
     )
 
 

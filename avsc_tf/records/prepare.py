@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from avsc_tf.alignment.pairs import AlignedPair
+from avsc_tf.cli import note_lines
 from avsc_tf.config import Config, save_config
 from avsc_tf.consent import read_consent, write_consent
 from avsc_tf.errors import AlignmentError, AvscError, RecordError
@@ -190,6 +191,8 @@ class _Preparation:
     def _check_clips(self) -> None:
         fps = self.config.time.video_fps
         self.clip_checks += [clip_check(self.stored, take, fps=fps) for take in self.stored.takes()]
+        for line in note_lines({f"{check.speaker}/{check.file}": check.notes for check in self.clip_checks}):
+            self._note(line)
 
     def _check_training_pairs(self) -> None:
         splits = [self.plan.split_of(self.plan.clips["source"][utterance]) for utterance in self.plan.pairs]

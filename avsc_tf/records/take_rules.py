@@ -49,6 +49,7 @@ def take_reasons(clip: ClipCheck, doctor: DoctorConfig, *, usual_loudness_lufs: 
         *_noise(clip, doctor),
         *_edges(clip, doctor),
         *_sync(clip, doctor),
+        *(("note", "ok", note, "") for note in clip.notes),
     ]
     return [Reason(rule, level, clip.speaker, finding, remedy) for rule, level, finding, remedy in found]
 

@@ -88,8 +88,6 @@ def main() -> None:
 def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
     clip, output = Path(job["clip"]), Path(job["output"])
     try:
-        converter.unfamiliar.clear()
-        converter.partial.clear()
         from avsc_tf.conversion.jobs import Job
 
         errors = converter.convert_jobs([Job(clip, {job["vocoder"]: output})], seed=job["seed"])
@@ -102,10 +100,4 @@ def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
     except MemoryError:
         channel.say(error="the upload needs more memory to convert than there is. Send a shorter clip.", kind="memory")
     else:
-        channel.say(done={"notes": _notes(converter, clip)})
-
-
-def _notes(converter: Any, clip: Path) -> list[str]:
-    from avsc_tf.conversion.notes import notes_on
-
-    return [note.replace(str(clip), "the upload") for note in notes_on(converter)]
+        channel.say(done={"notes": [f"the upload {note}" for note in converter.notes.get(clip, ())]})

@@ -13,7 +13,6 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.conversion import converter as module
 from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures, steps_of
 from avsc_tf.conversion.jobs import Job
-from avsc_tf.conversion.notes import notes_on
 from avsc_tf.errors import FaceError, MediaError
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip
@@ -267,10 +266,11 @@ def test_what_a_clip_lacked_is_said(config, statistics, source, tmp_path, monkey
     monkeypatch.setattr(converter, "read", lambda clip: clips[clip.stem])
     jobs = [Job(Path(f"{name}.x"), {"griffin-lim": tmp_path / f"{name}.mp4"}) for name in clips]
     assert converter.convert_jobs(jobs, seed=1) == {}
-    notes = notes_on(converter)
-    assert [note.split(";")[0] for note in notes] == ["silent.x holds no sound", "voice.x holds no picture"]
+    assert list(converter.notes) == [Path("silent.x"), Path("voice.x")]
+    notes = [note for (note,) in converter.notes.values()]
+    assert [note.split(";")[0] for note in notes] == ["holds no sound", "holds no picture"]
     assert "voice and face were made from the picture alone" in notes[0]
-    assert all(("never learned" in note) is (dropout == 0) for note in notes)
+    assert all(("not trained for that" in note) is (dropout == 0) for note in notes)
     assert len(list(tmp_path.glob("*.mp4"))) == 3
 
 
@@ -284,7 +284,7 @@ def test_a_bundle_that_only_hears_writes_sound(config, statistics, source, tmp_p
     assert len(read_audio(tmp_path / "x.wav", sample_rate_hz=48000)) == N_FRAMES * 1920
     with np.load(tmp_path / "x.npz") as stored:
         assert set(stored.files) == {"mel", "waveform", "vocoder"}
-    assert sum(steps) == steps_of(jobs[0]) and not notes_on(converter)
+    assert sum(steps) == steps_of(jobs[0]) and not converter.notes
     converter.convert(Path("x.mp4"), tmp_path / "one.wav")
     one, other = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("one.wav", "x.wav"))
     np.testing.assert_array_equal(one, other)  # the signatures differ: C2PA salts its hashes

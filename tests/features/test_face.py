@@ -13,7 +13,7 @@ from avsc_tf.demo.face import FacePose
 from avsc_tf.demo.looks import Expression
 from avsc_tf.errors import ConfigError, FaceError
 from avsc_tf.features.crop import path_jitter, to_frame
-from avsc_tf.features.face import face_clip
+from avsc_tf.features.face import face_clip, face_notes
 from avsc_tf.features.keypoints import LIPS, mouth_opening
 
 SETTINGS = FaceConfig(
@@ -57,6 +57,7 @@ def test_clip_of_a_moving_head(tracker, portrait):
     assert clip.crops.shape == (24, 192, 192, 3)
     assert clip.crops.dtype == np.uint8
     assert clip.keypoints.shape == (24, 70, 2)
+    assert face_notes(clip) == ()
     direct = np.stack([tracker.keypoints(frame) for frame in frames])
     in_frame = clip.transform.to_frame(clip.keypoints)
     # two passes of a tracker over the same face at other scales: 1 % of the face's 110 pixels
@@ -70,6 +71,8 @@ def test_what_a_report_and_a_record_need(tracker, drifting):
     clip = face_clip(drifting, tracker, SETTINGS, fps=25)
     assert (clip.found.shape, clip.found.dtype, clip.found.all()) == ((30,), bool, True)
     assert (clip.gaps, clip.n_faces) == ([], 1)
+    (note,) = face_notes(clip)
+    assert note == "the face never changes: a still picture, not a film of the speaker"
     assert (clip.crop_centres.shape, clip.crop_centres.dtype) == ((30, 2), np.float32)
     assert (clip.crop_side.shape, clip.crop_side.dtype) == ((), np.float32)
     assert (clip.frame_size.tolist(), clip.frame_size.dtype) == ([320, 240], np.int32)
@@ -156,6 +159,8 @@ def test_another_face_does_not_fill_a_gap(tracker, painter):
     clip = face_clip([*frames[:8], *[covered] * 5, *frames[13:]], tracker, SETTINGS, fps=25)
     assert clip.gaps == [(0.32, 0.52)]
     assert clip.n_faces == 2
+    (note,) = face_notes(clip)
+    assert note.startswith("2 faces in the picture; the one at (") and note.endswith(" pixels is used")
     assert np.nanmax(clip.face_centres[:, 0]) < 150
     with pytest.raises(FaceError, match=r"no face from 0\.32 s to 0\.56 s.*Another face is seen then"):
         face_clip([*frames[:8], *[covered] * 6, *frames[14:]], tracker, SETTINGS, fps=25)

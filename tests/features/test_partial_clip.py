@@ -34,11 +34,11 @@ class Reader:
 
     def picture(self, clip):
         self.asked.append("picture")
-        return np.ones((N_FRAMES, 70, 2)), np.ones((N_FRAMES, 4))
+        return np.ones((N_FRAMES, 70, 2)), np.ones((N_FRAMES, 4)), ()
 
     def sound(self, clip):
         self.asked.append("sound")
-        return np.ones((8 * 5, 3)), 5
+        return np.ones((8 * 5, 3)), 5, ()
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def test_a_sound_alone_fills_the_nearest_number_of_frames(root, tmp_path, sample
     config = load_config(root / "configs" / "demo.yaml")
     wave = 0.1 * np.random.default_rng(samples).normal(size=samples).astype(np.float32)
     soundfile.write(tmp_path / "x.wav", wave, RATE_HZ, subtype="FLOAT")
-    mel, found = ClipExtractor(config).sound(single_clip(tmp_path / "x.wav"))
-    assert found == n_frames and mel.shape == (8 * n_frames, 80)
+    mel, found, notes = ClipExtractor(config).sound(single_clip(tmp_path / "x.wav"))
+    assert found == n_frames and mel.shape == (8 * n_frames, 80) and notes == ()
     fitted = np.pad(wave, (0, 1920))[: 1920 * n_frames]
     np.testing.assert_array_equal(mel, mel_spectrogram(fitted, config.acoustic, Timebase.from_config(config.time)))
 
@@ -111,12 +111,14 @@ def test_a_silent_film_has_the_frames_it_shows(root, clips, monkeypatch):
     extractor, seen = ClipExtractor(load_config(root / "configs" / "demo.yaml")), {}
 
     class Faces:
-        keypoints, crops = np.zeros((N_FRAMES, 70, 2)), "crops"
+        keypoints, n_faces = np.zeros((N_FRAMES, 70, 2)), 1
+        crops = np.full((N_FRAMES, 8, 8, 3), 7, np.uint8)
 
     monkeypatch.setattr(extractor, "_faces", lambda frames, clip: seen.update(frames=list(frames)) or Faces)
     monkeypatch.setattr(extractor, "_appearance", lambda crops: crops)
-    keypoints, vgg = extractor.picture(single_clip(clips["silent"]))
-    assert len(seen["frames"]) == len(keypoints) == N_FRAMES and vgg == "crops"
+    keypoints, vgg, notes = extractor.picture(single_clip(clips["silent"]))
+    assert len(seen["frames"]) == len(keypoints) == len(vgg) == N_FRAMES
+    assert notes == ("the face never changes: a still picture, not a film of the speaker",)
 
 
 def test_own_statistics_of_what_is_there(rng):
