@@ -22,6 +22,10 @@ class UnexpectedError(AvscError):
     """An exception that nobody foresaw, at one clip: a fault of this program, and no reason to end a batch."""
 
 
+class TooLargeError(AvscError):
+    """A clip needs more memory than there is."""
+
+
 class MediaError(AvscError):
     """A clip cannot be read: missing, truncated, no sound, no picture."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from avsc_tf.errors import OutputError
+from avsc_tf.errors import AvscError, OutputError
 
 _NO_ROOM = "Free some space, or name a folder on another disk."
 _NOT_ALLOWED = "Change its permissions, or name a folder you may write."
@@ -33,7 +33,7 @@ REMEDIES = {
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
     errno.ENFILE: "Close other programs.",
 }
-_CODES = {os.strerror(code): code for code in REMEDIES} | {
+_CODES = {os.strerror(code): code for code in REMEDIES if code != errno.ENOENT} | {
     "database or disk is full": errno.ENOSPC,  # SQLite's words
     "attempt to write a readonly database": errno.EROFS,
 }
@@ -48,9 +48,8 @@ def explain(error: BaseException, path: Path | None = None) -> str | None:
     Args:
         path: the file, where the caller knows it better than the error does.
     """
-    if isinstance(error, OSError) and error.errno in REMEDIES:
-        code = error.errno
-    else:
+    code = error.errno if isinstance(error, OSError) else None
+    if code not in REMEDIES:
         code = next((code for reason, code in _CODES.items() if reason in str(error)), None)
     if code is None:
         return None
@@ -82,7 +81,7 @@ def written_whole(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
     except Exception as error:
         other = getattr(error, "filename", None)
         own = other is None or str(other) == str(part) or getattr(error, "filename2", None) == str(path)
-        reason = None if isinstance(error, OutputError) else explain(error, path if own else None)
+        reason = None if isinstance(error, AvscError) else explain(error, path if own else None)
         if reason is None:
             raise
         raise OutputError(reason) from error
