@@ -48,8 +48,6 @@ def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same
         if reason is None:
             raise
         print_error(OutputError(reason))
-        if getattr(error, "filename", None) is None:
-            _forget_output()  # standard output itself may be what is full
         return EXIT_USER_ERROR
 
 

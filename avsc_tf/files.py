@@ -54,7 +54,9 @@ def explain(error: BaseException, path: Path | None = None) -> str | None:
     if code is None:
         return None
     named = path or getattr(error, "filename", None)
-    named = named or next((found[1] for pattern in _NAMED if (found := pattern.search(str(error)))), "a file")
+    named = named or next(
+        (found[1] for pattern in _NAMED if (found := pattern.search(str(error)))), "a file, or standard output"
+    )
     name = named.decode(errors="replace") if isinstance(named, bytes) else str(named)
     return f"{name}: {os.strerror(code)}. {REMEDIES[code]}"
 
@@ -124,13 +126,14 @@ def claim_folder(folder: Path, signs: Sequence[str]) -> None:
 
 
 @contextmanager
-def locked_folder(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+def locked_folder(folder: Path, name: str, *, wait: bool = False, doing: str = "") -> Iterator[None]:
     """Have an existing folder for one kind of work until the block ends or the process does, however it ends.
 
     The lock file NAME.lock stays, empty: deleting it would open a gap between two processes.
 
     Args:
-        name: of the work, for the lock file and the message.
+        name: of the work, for the lock file.
+        doing: the work in words, for the message; by default its name.
         wait: until another process lets go, instead of raising.
 
     Raises:
@@ -146,7 +149,7 @@ def locked_folder(folder: Path, name: str, *, wait: bool = False) -> Iterator[No
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
-                f"{folder}: another {name} is running there. Wait for it, or name another one."
+                f"{folder}: another {doing or name} is running there. Wait for it, or name another one."
             ) from error
         except OSError:
             pass  # a file system without locks
@@ -154,8 +157,8 @@ def locked_folder(folder: Path, name: str, *, wait: bool = False) -> Iterator[No
 
 
 @contextmanager
-def own_folder(folder: Path, name: str, *, signs: Sequence[str] = ()) -> Iterator[None]:
+def own_folder(folder: Path, name: str, *, signs: Sequence[str] = (), doing: str = "") -> Iterator[None]:
     """`claim_folder` and `locked_folder`: the lock file, too, tells the next call that the folder is its own."""
     claim_folder(folder, (f"{name}.lock", *signs))
-    with locked_folder(folder, name):
+    with locked_folder(folder, name, doing=doing):
         yield

@@ -28,7 +28,7 @@ from avsc_tf.demo.sentences import demo_sentences, romaji_phones
 from avsc_tf.demo.speech import Speech, synthesize_timed
 from avsc_tf.demo.voices import EMOTIONS, VOICES
 from avsc_tf.errors import ConfigError
-from avsc_tf.files import write_atomically
+from avsc_tf.files import claim_folder, write_atomically
 from avsc_tf.media.mux import write_video
 from avsc_tf.runs import consent_path
 
@@ -167,14 +167,14 @@ def _digest(name: str) -> str:
 
 
 def _check_settings(out_dir: Path, settings: dict[str, object]) -> None:
-    """Clips of two settings never share a folder."""
+    """Clips of two settings never share a folder, and no clips one with other things."""
     path = out_dir / SETTINGS_NAME
     if path.is_file():
         found = json.loads(path.read_text())
         if found != settings:
             raise ConfigError(f"{path}: the folder holds a corpus of {found}, not {settings}; choose another folder")
         return
-    out_dir.mkdir(parents=True, exist_ok=True)
+    claim_folder(out_dir, ())
     write_atomically(path, json.dumps(settings) + "\n")
 
 

@@ -103,7 +103,7 @@ def prepare(
     job = _Preparation(config, plan, out_dir, workforce or Workforce(), progress=progress, skip_bad=skip_bad)
     record = consent_path(target_dir)
     consent = read_consent(record) if record.is_file() else None
-    with own_folder(out_dir, "prepare", signs=(MANIFEST_NAME,)):
+    with own_folder(out_dir, "prepare", signs=(MANIFEST_NAME,), doing="preparation"):
         manifest = job.run()
         if consent is not None:
             write_consent(consent_path(out_dir), consent)

@@ -266,7 +266,7 @@ def test_a_folder_of_other_things_is_not_mixed_with(config, clips, tmp_path):
 
 
 def test_one_preparation_at_a_time(config, clips, work):
-    with own_folder(work, "prepare"), pytest.raises(OutputError, match="another prepare is running there"):
+    with own_folder(work, "prepare"), pytest.raises(OutputError, match="another preparation is running there"):
         prepare(config, clips / "source", clips / "target", work, progress=False)
 
 
