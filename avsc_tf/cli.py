@@ -6,9 +6,12 @@ A tool is `sys.exit(run_tool(main))`: a user's error becomes one line and exit c
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import select
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 from avsc_tf.config import Config, load_config
@@ -30,6 +33,7 @@ def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same
         What `main` returned (0 for None), 2 for an `AvscError` or a file, 130 for Ctrl-C, 141 for a closed pipe.
     """
     _quieten_libraries()
+    _lend_a_home()
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -89,6 +93,18 @@ def _quieten_libraries() -> None:
     """TensorFlow and MediaPipe greet every start with a page of notes; errors still show. Before their import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GLOG_minloglevel", "3")
+
+
+def _lend_a_home() -> None:
+    """For a user without a home, give the libraries that do not start without one a folder, for as long as this runs.
+
+    Before their import: Matplotlib (which Keras imports) and Numba (librosa).
+    """
+    if os.path.expanduser("~") == "~":
+        folder = tempfile.mkdtemp(prefix="avsc_tf-home-")
+        for variable in ("MPLCONFIGDIR", "XDG_CACHE_HOME"):
+            os.environ.setdefault(variable, folder)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -91,6 +91,16 @@ def written_whole(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
         _remove(part)
 
 
+def reserve(part: Path, n_bytes: int) -> None:
+    """Raise OSError where the disk has no room for `n_bytes` in `part`; it is left empty.
+
+    For libraries that do not survive a full disk: HDF5 ends the process when it closes a file that it could not write.
+    """
+    with part.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+        file.truncate(0)
+
+
 def _remove(part: Path) -> None:
     try:
         part.unlink(missing_ok=True)

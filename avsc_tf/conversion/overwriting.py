@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def _check_existing(path: Path, clip: Path, inputs: Iterable[object], *, overwri
 
 
 def _recordings_of(clip: Path) -> list[Path]:
-    return [path for path in (clip, *(clip.with_suffix(s) for s in AUDIO_SUFFIXES)) if path.exists()]
+    return [path for path in (clip, *(clip.with_suffix(s) for s in AUDIO_SUFFIXES)) if os.path.exists(path)]
 
 
 def _identity(path: Path) -> tuple[int, int]:

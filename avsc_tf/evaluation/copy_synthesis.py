@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from avsc_tf.errors import RecordError
@@ -19,7 +18,8 @@ from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.aims import gate
 from avsc_tf.evaluation.figures import Table, copy_figures
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.files import write_atomically, written_whole
+from avsc_tf.files import write_atomically
+from avsc_tf.media.mux import write_sound
 from avsc_tf.records.reader import Records
 
 FILE_NAME = "copy_synthesis.json"
@@ -84,8 +84,7 @@ def _measure_batch(
     folder = out / "copy_synthesis" / vocoder
     for clip, waveform in zip(batch, speak(vocoder, mels, facials), strict=True):
         name = clip["utterance"]
-        with written_whole(folder / f"{name}.wav", suffix=".part.wav") as part:
-            soundfile.write(part, waveform, config.time.sample_rate_hz, subtype="PCM_16")
+        write_sound(folder / f"{name}.wav", waveform, sample_rate_hz=config.time.sample_rate_hz)
         table.add(vocoder, name, copy_figures(waveform, natural_waveform(clip), pitches[name], config))
 
 

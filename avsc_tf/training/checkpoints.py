@@ -19,9 +19,10 @@ import keras
 import numpy as np
 
 from avsc_tf.errors import ConfigError
-from avsc_tf.files import write_atomically, written_whole
+from avsc_tf.files import reserve, write_atomically, written_whole
 from avsc_tf.training.model import TrainingModel
 
+HDF5_BYTES_A_VARIABLE = 4096  # at most: its header and its part of the tree of names
 WEIGHTS_SUFFIX = ".weights.h5"  # that Keras asks for
 KEPT = 2  # the newest and the one before
 
@@ -96,6 +97,7 @@ def restore_checkpoint(path: Path, model: TrainingModel) -> Progress:
 def save_weights(model: keras.Model, path: Path) -> None:
     """Weights alone (no optimizer) as Keras' `.weights.h5`, renamed into place."""
     with written_whole(path, suffix=f".part{WEIGHTS_SUFFIX}") as part, _without_optimizer(model):
+        reserve(part, 2**16 + sum(HDF5_BYTES_A_VARIABLE + np.asarray(v.value).nbytes for v in model.variables))
         model.save_weights(part)
 
 

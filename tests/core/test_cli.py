@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,22 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
 
     with pytest.raises(ValueError, match="a mistake"):
         run_tool(main)
+
+
+def test_libraries_start_for_a_user_without_a_home() -> None:
+    code = (
+        "import os, pwd\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
+        "from avsc_tf.cli import run_tool\n"
+        "def main(): import matplotlib; print(matplotlib.get_cachedir())\n"
+        "run_tool(main)\n"
+    )
+    hidden = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "avsc_tf-home-" in done.stdout and not Path(done.stdout.strip()).exists()  # it is gone again
 
 
 def test_whoever_reads_no_more_is_told_nothing() -> None:
