@@ -63,21 +63,21 @@ def evaluate(
     for flag, (value, kind) in meant_for.items():
         if value is not None and not kind:
             raise MediaError(f"{flag} {value}: does not go with what is evaluated here. Leave it out, or see --help.")
+    if bundle and records is None:
+        raise MediaError("--records: is missing. Name the records folder whose held-out sentences are judged.")
+    judged = _judged(videos, reference, source, versus, second_take, align, training) if videos else None
     with own_folder(out, "evaluate", signs=(REPORT_JSON, DRIFT_JSON, f"videos/*/{MADE_FROM}"), doing="evaluation"):
         if drift:
             from avsc_tf.workflow.drift_report import report_drift
 
             return report_drift(drift, config, out)
-        if bundle:
-            if records is None:
-                raise MediaError("--records: is missing. Name the records folder whose held-out sentences are judged.")
-            folders = Folders(source or records, reference or records, align=align)
-            found = _evaluate_runs(bundle, versus, records, folders, second_take, out, vocoder, seed)
-        else:
-            assert videos is not None
-            judged = _judged(videos, reference, source, versus, second_take, align, training)
+        if judged is not None:
             face, about = load_config(config).face, {"settings": f"Videos of {videos}."}
             found = evaluate_videos(folder_material(judged, face, out), face, out, about=about)
+        else:
+            assert bundle is not None and records is not None
+            folders = Folders(source or records, reference or records, align=align)
+            found = _evaluate_runs(bundle, versus, records, folders, second_take, out, vocoder, seed)
         return headlines(found, out / REPORT_HTML)
 
 
