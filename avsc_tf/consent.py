@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from avsc_tf.config.reading import read_plain_tree
+from avsc_tf.config.reading import dump_tree, read_plain_tree
 from avsc_tf.errors import ConfigError, ConsentError
 from avsc_tf.files import write_atomically
 from avsc_tf.runs import consent_path
@@ -116,7 +114,7 @@ def read_consent(path: Path) -> Consent:
 
 def write_consent(path: Path, consent: Consent) -> None:
     """Write a record; PATH appears only when it is whole."""
-    write_atomically(path, yaml.safe_dump(consent.as_dict(), sort_keys=False, allow_unicode=True))
+    write_atomically(path, dump_tree(consent.as_dict(), allow_unicode=True))
 
 
 def consent_for(records: Path, named: Path | None, *, setting: str) -> Consent:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc_tf.errors import BundleError
-from avsc_tf.files import write_atomically
+from avsc_tf.files import locked_folder, write_atomically
 from avsc_tf.runs import (
     DIGESTS_NAME,
     NETWORKS,
@@ -30,12 +30,17 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def seal(run: Path, *, trained: str = "") -> None:
-    """Write the digests of all parts that are there.
+    """Write the digests of all parts that are there; of two trainings that end at once, one after the other.
 
     Args:
         trained: the network that was trained just now. Parts of other networks are hashed only where nothing is known
             of them, so that damage does not become the rule.
     """
+    with locked_folder(run, "digests", wait=True):
+        _seal(run, trained)
+
+
+def _seal(run: Path, trained: str) -> None:
     known = _read(digests_path(run)) if digests_path(run).is_file() else {}
     parts = {statistics_path(run), consent_path(run)}
     for network in NETWORKS:

@@ -14,6 +14,18 @@ class ConfigError(AvscError):
     """A setting is unknown, of the wrong type, or contradicts another one."""
 
 
+class OutputError(AvscError):
+    """A file or folder cannot be written, or holds what is not this program's to write over."""
+
+
+class UnexpectedError(AvscError):
+    """An exception that nobody foresaw, at one clip: a fault of this program, and no reason to end a batch."""
+
+
+class TooLargeError(AvscError):
+    """A clip needs more memory than there is."""
+
+
 class MediaError(AvscError):
     """A clip cannot be read: missing, truncated, no sound, no picture."""
 

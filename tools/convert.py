@@ -14,7 +14,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avsc_tf.cli import EXIT_USER_ERROR, add_audio_track_argument, note_lines, print_error, run_tool
-from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs
+from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs, steps_of
+from avsc_tf.conversion.overwriting import check_outputs
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 
 
@@ -25,7 +26,9 @@ def main() -> int:
     )
     runs = {"type": Path, "nargs": "+", "metavar": "RUN", "help": "run folder, or those of both baselines"}
     parser.add_argument("--bundle", required=True, **runs)
-    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.mp4 for one clip, else a folder")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="PATH", help="NAME.mp4 (.m4v, .mov) for one clip, else a folder"
+    )
     parser.add_argument(
         "--vocoder",
         nargs="+",
@@ -35,17 +38,18 @@ def main() -> int:
     add_audio_track_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the WaveNet's samples and Griffin-Lim's phases")
     parser.add_argument("--keep-features", action="store_true", help="also write NAME.npz with what was predicted")
+    parser.add_argument("--overwrite", action="store_true", help="also write over files that no conversion made")
     add_provenance_arguments(parser)
     args = parser.parse_args()
     if len(args.bundle) > 2:
         parser.error("--bundle takes one run folder, or two")
     provenance = provenance_from_args(args)
-    from avsc_tf.conversion.converter import steps_of
     from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
     modalities = modalities_of(*args.bundle)
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
     jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
+    check_outputs(jobs, keep_features=args.keep_features, overwrite=args.overwrite)
     converter = load_bundle(*args.bundle, vocoders=vocoders)
     converter.provenance, converter.audio_track = provenance, args.audio_track
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:

@@ -9,8 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
+from avsc_tf.files import own_folder
+
+if TYPE_CHECKING:
+    from avsc_tf.records.reader import Records
+
+SIGNS = ("demo.lock", "stages.json", "figures.json", "copy_synthesis.json")  # of its own folders, and of a demo's
 
 
 def parse() -> argparse.Namespace:
@@ -39,10 +46,16 @@ def main() -> None:
     from avsc_tf.records.reader import open_records
 
     records = open_records(args.records, config)
-    if args.command == "run":
-        folders = find_folders(args.corpus, source=args.source, target=args.target, align=args.align)
-        print(evaluate_folders(records, folders, run=args.run, converted=args.converted, out=args.out))
-        return
+    with own_folder(args.out, "diagnose", signs=SIGNS):
+        if args.command == "run":
+            folders = find_folders(args.corpus, source=args.source, target=args.target, align=args.align)
+            print(evaluate_folders(records, folders, run=args.run, converted=args.converted, out=args.out))
+        else:
+            judge_vocoders(args, records)
+
+
+def judge_vocoders(args: argparse.Namespace, records: Records) -> None:
+    """Copy synthesis of both vocoders."""
     from avsc_tf.conversion.converter import TargetFeatures
     from avsc_tf.conversion.jobs import VOCODERS
     from avsc_tf.evaluation.copy_synthesis import measure_copy_synthesis, verdict

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from avsc_tf.cli import run_tool
+from avsc_tf.files import claim_folder
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
     from avsc_tf.records.reader import open_records
     from avsc_tf.serving.bundle import load_conversion
 
+    claim_folder(args.out, ("probe.json",))
     config, convert = load_conversion(args.bundle)
     records = open_records(args.records, config)
     named = args.corpus or args.source or args.target

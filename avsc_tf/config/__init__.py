@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from avsc_tf.config.reading import apply_override, build, read_plain_tree, read_tree
+from avsc_tf.config.reading import apply_override, build, dump_tree, read_plain_tree, read_tree
 from avsc_tf.config.rules import check
 from avsc_tf.config.sections import (
     AcousticConfig,
@@ -35,6 +33,7 @@ from avsc_tf.config.sections import (
     TrainingConfig,
     WaveNetConfig,
 )
+from avsc_tf.files import write_atomically
 
 __all__ = [
     "AcousticConfig",
@@ -52,6 +51,7 @@ __all__ = [
     "TrainingConfig",
     "WaveNetConfig",
     "config_from_dict",
+    "config_text",
     "load_config",
     "load_saved_config",
     "save_config",
@@ -131,5 +131,9 @@ def config_from_dict(tree: Mapping[str, Any], *, place: str = "settings", comple
 
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved settings, so that they travel with what was made from them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None), encoding="utf-8")
+    write_atomically(path, config_text(config))
+
+
+def config_text(config: Config) -> str:
+    """The resolved settings as `save_config` writes them."""
+    return dump_tree(config.as_dict(), default_flow_style=None)

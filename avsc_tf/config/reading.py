@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,24 @@ from avsc_tf.errors import ConfigError
 
 MAX_PLAIN_BYTES = 256 * 1024
 MAX_PLAIN_DEPTH = 20
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")  # of YAML 1.2; for 1.1, 1e-3 is a text
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader to which 1e-3 is a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Its inverse, which puts the text "1e-3" in quotes."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+
+
+def dump_tree(tree: Mapping[str, Any], **options: Any) -> str:
+    """Plain values as YAML that `read_tree` and `read_plain_tree` read back; options as of `yaml.dump`."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, **options)
 
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -25,7 +44,7 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ConfigError(f"{path}: include goes in a circle. Remove the include that leads back.")
     try:
-        tree = yaml.safe_load(path.read_bytes())
+        tree = yaml.load(path.read_bytes(), Loader=_Loader)
     except yaml.YAMLError as error:
         raise _yaml_fault(path, error) from error
     if not isinstance(tree, dict):
@@ -49,13 +68,13 @@ def read_plain_tree(path: Path) -> dict[str, Any]:
         if len(content) > MAX_PLAIN_BYTES:
             raise ConfigError(f"{path}: has more than {MAX_PLAIN_BYTES} bytes. Use the file that was written here.")
         depth = 0
-        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+        for event in yaml.parse(content, Loader=_Loader):
             if isinstance(event, yaml.AliasEvent):
                 raise ConfigError(f"{path}: has a YAML alias (*{event.anchor}). Write the value out.")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_PLAIN_DEPTH:
                 raise ConfigError(f"{path}: is nested more than {MAX_PLAIN_DEPTH} deep. Use the file as written here.")
-        tree = yaml.safe_load(content)
+        tree = yaml.load(content, Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
@@ -90,7 +109,10 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {text}: {section} is a value, not a section.")
-    tree[key] = yaml.safe_load(value)
+    try:
+        tree[key] = yaml.load(value, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        raise ConfigError(f"--set {text}: the value is not valid YAML ({error}). A list reads [1, 2].") from error
 
 
 def build(cls: type, tree: Any, *, place: str, prefix: str = "", complete: bool = True) -> Any:

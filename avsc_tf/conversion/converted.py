@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from avsc_tf.files import written_whole
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,8 @@ class ConvertedClip:
 
     def save(self, path: Path) -> None:
         """Write all arrays to an .npz (vgg as float16), whole or not at all."""
-        beside = path.with_name(f".{path.stem}.part.npz")
         arrays: dict[str, Any] = {name: getattr(self, name) for name in ("mel", "keypoints", "waveform", "frames")}
         arrays["vgg"] = None if self.vgg is None else self.vgg.astype(np.float16)
         there = {name: array for name, array in arrays.items() if array is not None}
-        np.savez_compressed(beside, vocoder=np.array(self.vocoder), **there)
-        os.replace(beside, path)
+        with written_whole(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, vocoder=np.array(self.vocoder), **there)

@@ -10,7 +10,7 @@ still makes both. Networks of one modality (the baselines, section 4.4) make a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ import numpy as np
 import soxr
 
 from avsc_tf.config import Config
+from avsc_tf.conversion.batch import convert_batches
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
 from avsc_tf.conversion.griffin_lim import griffin_lim
-from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder
+from avsc_tf.conversion.jobs import Job, Vocoder
 from avsc_tf.conversion.notes import clip_notes
 from avsc_tf.conversion.origin import Origin, marked, signature
+from avsc_tf.conversion.overwriting import MADE_HERE
 from avsc_tf.errors import AvscError, MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
@@ -43,14 +45,8 @@ from avsc_tf.timebase import Timebase
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little
 FRAMES_A_BATCH = 32
-CLIPS_A_BATCH = 16  # utterances held in memory and generated together
 SEPARATE = "separate"  # `Converter.modalities` of two networks side by side
 UNFAMILIAR_DEVIATIONS = 2.5  # RMS over keypoints: the demo speaker's own clips reach 1.0, other people start at 3.8
-
-
-def steps_of(job: Job) -> int:
-    """What a progress bar counts for a job: reading, each voice, and the picture."""
-    return 2 + len(job.outputs)
 
 
 @dataclass
@@ -67,8 +63,8 @@ class Converter:
         origin: the bundle, and the consents that every conversion is checked against.
         provenance: how files are marked and signed; None writes them without marks and credentials.
         audio_track: which sound track of video files, counted from 1; 0: the default one, whatever the records took.
-        on_stage: told of each stage ("read", "speak", "paint") as it begins, and of its share that is done; what it
-            raises ends the conversion.
+        on_stage: called with each stage ("read", "speak", "paint") as it begins, and with its share that is done; to
+            end all conversion it raises what is no `Exception`, as Ctrl-C does.
     """
 
     config: Config
@@ -254,29 +250,32 @@ class Converter:
         Returns:
             The clip with its marks, as it was encoded.
         Raises:
-            MediaError, ProvenanceError.
+            OutputError, MediaError, ProvenanceError.
         """
         time, finish = self.config.time, None
         if self.provenance is not None:
             converted = marked(converted, self.origin, self.provenance, sample_rate_hz=time.sample_rate_hz)
-            finish = signature(converted, self.origin, self.provenance, seed=seed)
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            if converted.frames is None:
-                assert converted.waveform is not None, "neither voice nor face"
-                write_sound(output, converted.waveform, sample_rate_hz=time.sample_rate_hz, finish=finish)
-                return converted
-            write_video(
+            finish = signature(converted, self.origin, self.provenance, output, seed=seed)
+        if converted.frames is None:
+            assert converted.waveform is not None, "neither voice nor face"
+            write_sound(
                 output,
-                converted.frames,
                 converted.waveform,
-                fps=time.video_fps,
                 sample_rate_hz=time.sample_rate_hz,
-                audio_codec="aac",
+                comment=MADE_HERE,
                 finish=finish,
             )
-        except OSError as error:
-            raise MediaError(f"{output}: cannot be written ({error.strerror}). Name a folder you may write.") from error
+            return converted
+        write_video(
+            output,
+            converted.frames,
+            converted.waveform,
+            fps=time.video_fps,
+            sample_rate_hz=time.sample_rate_hz,
+            audio_codec="aac",
+            comment=MADE_HERE,
+            finish=finish,
+        )
         return converted
 
     def convert_jobs(
@@ -287,7 +286,7 @@ class Converter:
         keep_features: bool = False,
         advance: Callable[[int], object] = lambda steps: None,
     ) -> dict[Path, AvscError]:
-        """Convert many clips; a bad one does not stop the others.
+        """Convert many clips; nothing that happens at one of them stops the others.
 
         Args:
             keep_features: also write NAME.npz (`ConvertedClip.save`) beside each video.
@@ -298,29 +297,10 @@ class Converter:
         """
         self.check_signing()
         self.notes.clear()
-        errors: dict[Path, AvscError] = {}
-        for start in range(0, len(jobs), CLIPS_A_BATCH):
-            batch = jobs[start : start + CLIPS_A_BATCH]
-            good = list(self._read_batch(batch, errors, advance))
-            self._finish_batch(good, seed, keep_features, errors, advance)
-        return errors
+        return convert_batches(self, jobs, seed=seed, keep_features=keep_features, advance=advance)
 
-    def _read_batch(
-        self, batch: Iterable[Job], errors: dict[Path, AvscError], advance: Callable[[int], object]
-    ) -> Iterable[tuple[Job, TargetFeatures]]:
-        for job in batch:
-            try:
-                source = self.read(job.clip)
-                features = self.convert_features(source)
-            except AvscError as error:
-                errors[job.clip] = error
-                advance(steps_of(job))
-                continue
-            self._note(job.clip, source)
-            advance(1)
-            yield job, features
-
-    def _note(self, clip: Path, source: PartialClip) -> None:
+    def note(self, clip: Path, source: PartialClip) -> None:
+        """Keep what should be known of a clip that was read, for `notes`."""
         notes = clip_notes(
             source,
             is_unfamiliar=self.is_unfamiliar(source),
@@ -329,33 +309,6 @@ class Converter:
         )
         if notes:
             self.notes[clip] = notes
-
-    def _finish_batch(
-        self,
-        good: Sequence[tuple[Job, TargetFeatures]],
-        seed: int,
-        keep_features: bool,
-        errors: dict[Path, AvscError],
-        advance: Callable[[int], object],
-    ) -> None:
-        voices: dict[Vocoder, Sequence[np.ndarray | None]] = {}
-        for vocoder in (*VOCODERS, NO_VOICE):
-            if any(vocoder in job.outputs for job, _ in good):
-                targets = [f for _, f in good]
-                is_mute = vocoder == NO_VOICE
-                voices[vocoder] = [None] * len(good) if is_mute else self.speak(targets, vocoder=vocoder, seed=seed)
-                advance(len(good))
-        for index, (job, target) in enumerate(good):
-            frames = self.paint(target) if self.has_face else None
-            try:
-                for vocoder, output in job.outputs.items():
-                    converted = self.in_units(target, voices[vocoder][index], frames, vocoder)
-                    converted = self.write(converted, output, seed=seed)
-                    if keep_features:
-                        converted.save(output.with_suffix(".npz"))
-            except AvscError as error:
-                errors[job.clip] = error
-            advance(1)
 
 
 def _with_own_sound(video: Path) -> ClipSource:

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 from avsc_tf.errors import MediaError
+from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from avsc_tf.media.mux import SOUND_FORMATS, VIDEO_FORMATS
 
 Vocoder = Literal["wavenet", "griffin-lim", "none"]
 VOCODERS: tuple[Vocoder, ...] = ("wavenet", "griffin-lim")
 NO_VOICE: Vocoder = "none"  # of networks that only see
 VIDEO_SUFFIX, SOUND_SUFFIX = ".mp4", ".wav"
+_FORMATS = {VIDEO_SUFFIX: tuple(VIDEO_FORMATS), SOUND_SUFFIX: tuple(SOUND_FORMATS)}
+# A name that ends like this is meant as a file, whether or not it can be written.
+_OTHER_FILES = ".webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob .mxf .gif .mp3 .m4a .aac .ogg .opus .aif .aiff .wma .npz"
+_OF_FILES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_FORMATS, *SOUND_FORMATS, *_OTHER_FILES.split(" ")}
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,20 @@ class Job:
     outputs: Mapping[Vocoder, Path]
 
 
+def steps_of(job: Job) -> int:
+    """What a progress bar counts for a job: reading, each voice, and the picture."""
+    return 2 + len(job.outputs)
+
+
+def features_path(output: Path) -> Path:
+    """NAME.npz of `--keep-features` beside a converted file."""
+    return output.with_suffix(".npz")
+
+
 def plan_jobs(
     clips: Sequence[Path], out: Path, vocoders: Sequence[Vocoder], *, suffix: str = VIDEO_SUFFIX
 ) -> list[Job]:
-    """One clip and one vocoder into the file `out` (NAME.mp4); otherwise into the folder `out`.
+    """One clip and one vocoder into the file `out`, whose suffix gives the format; otherwise into the folder `out`.
 
     In a folder a clip keeps its name; several vocoders get a folder each.
 
@@ -34,14 +50,12 @@ def plan_jobs(
         suffix: of what is made, `VIDEO_SUFFIX` or `SOUND_SUFFIX`.
 
     Raises:
-        MediaError: the names of two clips, of a clip and its own video, or of a file and a folder collide, or `out` is
-            a file of the other kind.
+        MediaError: the names of two clips, or of a file and a folder, collide, or `out` is a file of a kind that
+            these networks do not make, or that cannot be written.
     """
     single = len(clips) == len(vocoders) == 1
-    if out.suffix.lower() in (VIDEO_SUFFIX, SOUND_SUFFIX) and not out.is_dir():
-        if out.suffix.lower() != suffix:
-            made = "sound without picture" if suffix == SOUND_SUFFIX else "pictures"
-            raise MediaError(f"{out}: these networks make {made}. Name a file that ends with {suffix}, or a folder.")
+    if out.suffix.lower() in _OF_FILES and not out.is_dir():
+        _check_format(out, suffix)
         if not single:
             raise MediaError(f"{out}: is one file, but {len(clips)} clips and {len(vocoders)} vocoders need a folder.")
         jobs = [Job(clips[0], {vocoders[0]: out})]
@@ -51,6 +65,17 @@ def plan_jobs(
     return jobs
 
 
+def _check_format(out: Path, suffix: str) -> None:
+    formats = _FORMATS[suffix]
+    if out.suffix.lower() not in formats:
+        made = "sound without picture" if suffix == SOUND_SUFFIX else "pictures"
+        ends = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        raise MediaError(
+            f"{out}: these networks make {made}, which are not written as {out.suffix}. Name a file that ends with "
+            f"{ends}, or a folder."
+        )
+
+
 def _in_folder(clip: Path, out: Path, vocoders: Sequence[Vocoder], suffix: str) -> dict[Vocoder, Path]:
     folders = {vocoder: out / vocoder if len(vocoders) > 1 else out for vocoder in vocoders}
     return {vocoder: folder / f"{clip.stem}{suffix}" for vocoder, folder in folders.items()}
@@ -58,14 +83,11 @@ def _in_folder(clip: Path, out: Path, vocoders: Sequence[Vocoder], suffix: str) 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:
     taken: dict[Path, Path] = {}
-    clips = {job.clip.resolve() for job in jobs}
     for job in jobs:
         for output in job.outputs.values():
             other = taken.setdefault(output, job.clip)
             if other is not job.clip:
                 raise MediaError(f"{job.clip}: and {other} would both become {output}. Convert them one by one.")
-            if output.resolve() in clips:
-                raise MediaError(f"{output}: would overwrite a clip to convert. Name another --out.")
             blocked = [p for p in output.parents if p.exists() and not p.is_dir()]
             if blocked or output.is_dir():
                 raise MediaError(f"{output}: {blocked[0] if blocked else output} is in the way. Name another --out.")

@@ -13,7 +13,7 @@ import numpy as np
 
 from avsc_tf.consent import Consent
 from avsc_tf.conversion.converted import ConvertedClip
-from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX
+from avsc_tf.media.mux import SOUND_FORMATS, VIDEO_FORMATS
 from avsc_tf.provenance.marking import Provenance
 
 
@@ -51,12 +51,16 @@ def marked(converted: ConvertedClip, origin: Origin, provenance: Provenance, *, 
 
 
 def signature(
-    converted: ConvertedClip, origin: Origin, provenance: Provenance, *, seed: int | None
+    converted: ConvertedClip, origin: Origin, provenance: Provenance, output: Path, *, seed: int | None
 ) -> Callable[[Path], None]:
-    """A function that signs the finished file of a clip. Where the consent's paper lies stays at home."""
+    """A function that signs the finished file of a clip, which is then named `output`.
+
+    Where the consent's paper lies stays at home.
+    """
     consents = [{k: v for k, v in c.as_dict().items() if k != "evidence"} for c in origin.consents]
     conversion: dict[str, Any] = {"bundle": origin.bundle_digest, "vocoder": converted.vocoder, "consents": consents}
     if seed is not None:
         conversion["seed"] = seed
-    suffix = SOUND_SUFFIX if converted.frames is None else VIDEO_SUFFIX
-    return lambda path: provenance.sign(path, suffix=suffix, conversion=conversion)
+    kinds = SOUND_FORMATS if converted.frames is None else VIDEO_FORMATS
+    suffix = output.suffix.lower() if output.suffix.lower() in kinds else next(iter(kinds))
+    return lambda path: provenance.sign(path, suffix=suffix, conversion=conversion, name=output)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from avsc_tf.demo.sentences import demo_sentences, romaji_phones
 from avsc_tf.demo.speech import Speech, synthesize_timed
 from avsc_tf.demo.voices import EMOTIONS, VOICES
 from avsc_tf.errors import ConfigError
-from avsc_tf.files import write_atomically
+from avsc_tf.files import claim_folder, write_atomically
 from avsc_tf.media.mux import write_video
 from avsc_tf.runs import consent_path
 
@@ -167,14 +167,14 @@ def _digest(name: str) -> str:
 
 
 def _check_settings(out_dir: Path, settings: dict[str, object]) -> None:
-    """Clips of two settings never share a folder."""
+    """Clips of two settings never share a folder, and no clips one with other things."""
     path = out_dir / SETTINGS_NAME
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         if found != settings:
             raise ConfigError(f"{path}: the folder holds a corpus of {found}, not {settings}; choose another folder")
         return
-    out_dir.mkdir(parents=True, exist_ok=True)
+    claim_folder(out_dir, ())
     write_atomically(path, json.dumps(settings) + "\n")
 
 
@@ -239,9 +239,8 @@ def read_phones(path: Path | str) -> list[TimedPhone]:
 
 
 def _write_manifest(folder: Path, clips: list[Clip]) -> None:
-    part = folder / f"{MANIFEST_NAME}.part"
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, MANIFEST_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(clip.manifest_row for clip in clips)
-    os.replace(part, folder / MANIFEST_NAME)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, MANIFEST_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(clip.manifest_row for clip in clips)
+    write_atomically(folder / MANIFEST_NAME, text.getvalue())

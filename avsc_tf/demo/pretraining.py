@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from avsc_tf.demo.english import (
     ADVERBS,
@@ -26,6 +25,8 @@ from avsc_tf.demo.phones import Phone
 from avsc_tf.demo.sentences import demo_sentences, romaji_phones
 from avsc_tf.demo.speech import Speech, synthesize
 from avsc_tf.demo.voices import EMOTIONS, VOICES
+from avsc_tf.files import claim_folder, written_whole
+from avsc_tf.media.mux import write_sound
 
 F0_SUFFIX = ".f0.txt"  # beside NAME.wav: F0 in Hz at each 5 ms, 0 where unvoiced
 RESERVED_SEEDS = (0, 20181030)  # of the corpora that tools/demo.py makes: its own default, and that of the settings
@@ -44,14 +45,15 @@ def write_pretraining_speech(
     Returns:
         The wav files, in order.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(out, (f"*{F0_SUFFIX}",))
     paths, seconds = [], 0.0
     for name, speech in _utterances(seed, reserved_seeds):
         if seconds >= 60.0 * minutes:
             break
         paths.append(out / f"{name}.wav")
-        soundfile.write(paths[-1], speech.waveform, speech.sample_rate_hz, subtype="PCM_16")
-        np.savetxt(out / f"{name}{F0_SUFFIX}", speech.f0_hz, fmt="%.2f")
+        with written_whole(out / f"{name}{F0_SUFFIX}") as part:
+            np.savetxt(part, speech.f0_hz, fmt="%.2f")
+        write_sound(paths[-1], speech.waveform, sample_rate_hz=speech.sample_rate_hz)
         seconds += len(speech.waveform) / speech.sample_rate_hz
     return paths
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from avsc_tf.errors import RecordError
@@ -20,6 +19,7 @@ from avsc_tf.evaluation.aims import gate
 from avsc_tf.evaluation.figures import Table, copy_figures
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.files import write_atomically
+from avsc_tf.media.mux import write_sound
 from avsc_tf.records.reader import Records
 
 FILE_NAME = "copy_synthesis.json"
@@ -82,10 +82,9 @@ def _measure_batch(
     mels = [statistics.standardise("target", "mel", clip["mel"]) for clip in batch]
     facials = [statistics.standardise("target", "facial", join_facial(c["vgg"], c["keypoints"])) for c in batch]
     folder = out / "copy_synthesis" / vocoder
-    folder.mkdir(parents=True, exist_ok=True)
     for clip, waveform in zip(batch, speak(vocoder, mels, facials), strict=True):
         name = clip["utterance"]
-        soundfile.write(folder / f"{name}.wav", waveform, config.time.sample_rate_hz, subtype="PCM_16")
+        write_sound(folder / f"{name}.wav", waveform, sample_rate_hz=config.time.sample_rate_hz)
         table.add(vocoder, name, copy_figures(waveform, natural_waveform(clip), pitches[name], config))
 
 

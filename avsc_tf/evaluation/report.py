@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
-from avsc_tf.config import Config
+from avsc_tf.config import Config, config_text
 from avsc_tf.evaluation import plots
 from avsc_tf.evaluation.aims import MAX_PITCH_CENTS, MAX_VOICING_ERROR
 from avsc_tf.evaluation.held_out import Sentence
@@ -156,7 +155,7 @@ def write_report(
         curves=curves,
         stages=_stages(stages),
         recipe=recipe(config),
-        settings=yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None),
+        settings=config_text(config),
         side_by_side=[v for v in videos if SIDE_BY_SIDE in v],
         videos=[v for v in videos if SIDE_BY_SIDE not in v],
         files=links,

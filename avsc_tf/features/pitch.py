@@ -9,6 +9,7 @@ ours; the paper has none.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc_tf.errors import BundleError
+from avsc_tf.files import write_atomically
 
 Floats = NDArray[np.float32]
 
@@ -73,7 +75,10 @@ class PitchEstimator:
             return cls({name: stored[name] for name in stored.files})
 
     def save(self, path: Path) -> None:
-        np.savez(path, **self.weights)
+        """Write what `load` reads; whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **self.weights)
+        write_atomically(Path(path), buffer.getvalue())
 
     def __call__(self, mel: Floats) -> Pitch:
         """`mel`: [frames, n_mels], natural log."""

@@ -5,7 +5,7 @@ The facial feature of a frame is VGG-19 fc1, then the keypoints as x0, y0, x1, y
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from avsc_tf.errors import RecordError
+from avsc_tf.files import write_atomically
 
 FEATURES = ("mel", "vgg", "keypoints")
 # A dimension that hardly moves (a VGG unit that fires once, the empty top band) must not be blown up to unit variance:
@@ -138,11 +139,9 @@ class Statistics:
             for feature, pair in parts.items()
             for kind, value in zip(("mean", "std"), pair, strict=True)
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        with beside.open("wb") as file:
-            np.savez(file, **entries)
-        os.replace(beside, path)
+        buffer = io.BytesIO()
+        np.savez(buffer, **entries)
+        write_atomically(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Statistics:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc_tf.errors import ListeningError
+from avsc_tf.files import written_whole
 
 MODALITIES = ("audio", "visual", "audiovisual")
 SUFFIXES = {"audio": "a.m4a", "visual": "v.mp4", "audiovisual": "av.mp4"}
@@ -97,12 +97,10 @@ class Design:
 def write_design(folder: Path, design: Design) -> None:
     """Write FOLDER/key.json beside, then rename it, readable by its owner alone: it tells which system is which."""
     path = folder / KEY_NAME
-    part = path.with_name(path.name + ".part")
-    part.touch(mode=0o600)
-    part.write_text(
-        json.dumps({"version": KEY_VERSION, **asdict(design)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    os.replace(part, path)
+    text = json.dumps({"version": KEY_VERSION, **asdict(design)}, indent=1, ensure_ascii=False) + "\n"
+    with written_whole(path) as part:
+        part.touch(mode=0o600)
+        part.write_text(text, encoding="utf-8")
 
 
 def read_design(folder: Path) -> Design:

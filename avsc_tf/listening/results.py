@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from avsc_tf.errors import ListeningError
-from avsc_tf.files import write_atomically
+from avsc_tf.files import claim_folder, write_atomically
 from avsc_tf.listening.answers import Answers, Rule, read_answers
 from avsc_tf.listening.design import MODALITIES, Design, read_design
 from avsc_tf.listening.results_page import results_html
@@ -51,7 +51,7 @@ def analyse_test(test: Path, db: Path, out: Path, rule: Rule | None = None) -> s
         told = "; ".join(f"{n} with {reason}" for reason, n in reasons.items()) or "nobody has begun"
         raise ListeningError(f"{db}: no rater counts yet: {told}. Collect more answers.")
     tree = results_tree(design, answers, rule)
-    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(out, ("results.json",))
     write_atomically(out / "results.json", json.dumps(_plain(tree), indent=1, ensure_ascii=False) + "\n")
     write_atomically(out / "results.csv", _csv(tree))
     for name in ("raters", "ratings", "preferences"):

@@ -6,7 +6,7 @@ from counts, and the priming samples of AAC are declared in the file, so that pl
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +18,15 @@ import soundfile
 from numpy.typing import NDArray
 
 from avsc_tf.errors import MediaError
+from avsc_tf.files import written_whole
 
 AudioCodec = Literal["aac", "alac"]
 
 SAMPLE_FORMATS: dict[str, str] = {"aac": "fltp", "alac": "s16p"}
 AAC_BITS_PER_SECOND = 160_000
 CHUNK_SAMPLES = 4096
+VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}  # FFmpeg's name by suffix; any other suffix gets an mp4
+SOUND_FORMATS = {".wav": "WAV", ".flac": "FLAC"}  # libsndfile's; any other suffix gets a WAV
 # x264's macroblock tree reads memory that nothing has written, so two encodings of the same pictures differ; one
 # thread and no tree make them equal (measured with core 165: 3000 of 3000, against 60 % with the tree at 360 x 288).
 DETERMINISTIC_X264 = "no-mbtree=1"
@@ -41,9 +44,10 @@ def write_video(
     audio_codec: AudioCodec = "aac",
     crf: int = 16,
     preset: str = "veryfast",
+    comment: str = "",
     finish: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write pictures and sound as one mp4; PATH appears only when it is whole.
+    """Write pictures and sound as one mp4 (or what `VIDEO_FORMATS` says of the suffix); PATH appears only when whole.
 
     Encoding runs on one thread and without x264's macroblock tree, so the same arrays give the same bytes.
 
@@ -51,18 +55,21 @@ def write_video(
         frames: RGB pictures, uint8 [height, width, 3], all of one even size; read one at a time.
         waveform: mono, float [samples], full scale is -1 to 1 (what lies outside is clipped); None: a silent film.
         crf: quality of H.264, 0 (lossless) to 51; 16 is visually lossless.
+        comment: of the file's metadata.
         finish: called with the finished file before it gets its name, to sign it.
 
     Raises:
+        OutputError: PATH cannot be written.
         MediaError: no frames, frames of odd or changing size, a waveform that is not [samples] and finite.
     """
     path = Path(path)
     samples = None if waveform is None else _checked_waveform(path, waveform)
     frame_rate = Fraction(fps).limit_denominator(100_000)
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    file_format = VIDEO_FORMATS.get(path.suffix.lower(), "mp4")
+    with written_whole(path) as part:
+        with av.open(str(part), "w", format=file_format, options={"movflags": "+faststart"}) as container:
+            if comment:
+                container.metadata["comment"] = comment
             pictures = _checked_frames(path, frames)
             first = next(pictures)
             video = _video_stream(container, first.shape, frame_rate, crf, preset)
@@ -70,9 +77,6 @@ def write_video(
             _encode(container, video, audio, first, pictures, samples)
         if finish is not None:
             finish(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_sound(
@@ -80,20 +84,22 @@ def write_sound(
     waveform: NDArray[np.floating],
     *,
     sample_rate_hz: int,
+    comment: str = "",
     finish: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write mono sound as a WAV of 16 bit; PATH appears only when it is whole. Arguments as of `write_video`."""
+    """Write mono sound as a WAV (or what `SOUND_FORMATS` says of the suffix) of 16 bit, as `write_video` does."""
     path = Path(path)
     samples = _checked_waveform(path, waveform)
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        soundfile.write(part, samples, sample_rate_hz, subtype="PCM_16", format="WAV")
+    buffer = io.BytesIO()  # libsndfile does not report a full disk
+    file_format = SOUND_FORMATS.get(path.suffix.lower(), "WAV")
+    with soundfile.SoundFile(buffer, "w", sample_rate_hz, channels=1, subtype="PCM_16", format=file_format) as file:
+        if comment:
+            file.comment = comment
+        file.write(samples)
+    with written_whole(path) as part:
+        part.write_bytes(buffer.getbuffer())
         if finish is not None:
             finish(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _checked_waveform(path: Path, waveform: NDArray[np.floating]) -> NDArray[np.float32]:

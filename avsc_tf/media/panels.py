@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avsc_tf.files import write_atomically
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.mux import write_video
 from avsc_tf.media.video import probe_video, read_frames
@@ -59,9 +59,7 @@ def write_sheet(path: Path, rows: Sequence[Row], *, fps: int, at: float = 0.5) -
     """
     pictures = [draw_row(row, [square_panel(_frame_at(clip, fps, at)) for _, clip in row.clips], None) for row in rows]
     _, png = cv2.imencode(".png", np.vstack(pictures)[..., ::-1])
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(png.tobytes())
-    os.replace(beside, path)
+    write_atomically(path, png.tobytes())
 
 
 def _sound_of_length(clip: Path, n_samples: int, sample_rate_hz: int) -> np.ndarray:

@@ -6,7 +6,6 @@ pictures are encoded anew. Titles, comments and other metadata of the file are l
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import av
 import numpy as np
 
 from avsc_tf.errors import MediaError
+from avsc_tf.files import written_whole
 from avsc_tf.media.container import first_stream, open_container, whole_packets
 from avsc_tf.media.mux import audio_stream, encode_sound, write_video
 from avsc_tf.media.orientation import orientation_of
@@ -54,15 +54,13 @@ def write_aac(path: Path, waveform: np.ndarray, *, sample_rate_hz: int) -> None:
     """
     if waveform.ndim != 1 or not len(waveform):
         raise MediaError(f"{path}: cannot write a waveform of shape {waveform.shape}; it must be mono and not empty")
-    part = path.with_name(path.name + ".part")
-    try:
-        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            audio = audio_stream(container, "aac", sample_rate_hz)
-            encode_sound(container, audio, waveform, 0, len(waveform))
-            container.mux(audio.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        written_whole(path) as part,
+        av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        audio = audio_stream(container, "aac", sample_rate_hz)
+        encode_sound(container, audio, waveform, 0, len(waveform))
+        container.mux(audio.encode())
 
 
 def _plays_in_browsers(path: Path) -> bool:
@@ -80,27 +78,25 @@ def _write_packets(
     out: Path, stream: Any, packets: list[Any], waveform: np.ndarray | None, sample_rate_hz: int
 ) -> None:
     first_pts = min(packet.pts for packet in packets)
-    part = out.with_name(out.name + ".part")
-    try:
-        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            video = container.add_stream_from_template(stream)
-            audio = None if waveform is None else audio_stream(container, "aac", sample_rate_hz)
-            n_written = 0
-            for packet in packets:
-                packet.pts -= first_pts
-                packet.dts -= first_pts
-                seconds = packet.dts * Fraction(packet.time_base)
-                packet.stream = video
-                container.mux(packet)
-                if audio is not None and waveform is not None:
-                    due = max(0, int(seconds * sample_rate_hz))
-                    n_written = encode_sound(container, audio, waveform, n_written, due)
+    with (
+        written_whole(out) as part,
+        av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        video = container.add_stream_from_template(stream)
+        audio = None if waveform is None else audio_stream(container, "aac", sample_rate_hz)
+        n_written = 0
+        for packet in packets:
+            packet.pts -= first_pts
+            packet.dts -= first_pts
+            seconds = packet.dts * Fraction(packet.time_base)
+            packet.stream = video
+            container.mux(packet)
             if audio is not None and waveform is not None:
-                encode_sound(container, audio, waveform, n_written, len(waveform))
-                container.mux(audio.encode())
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+                due = max(0, int(seconds * sample_rate_hz))
+                n_written = encode_sound(container, audio, waveform, n_written, due)
+        if audio is not None and waveform is not None:
+            encode_sound(container, audio, waveform, n_written, len(waveform))
+            container.mux(audio.encode())
 
 
 def _even(frame: np.ndarray) -> np.ndarray:

@@ -12,13 +12,20 @@ from typing import Any
 
 import c2pa
 
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.errors import OutputError, ProvenanceError
+from avsc_tf.files import explain
 from avsc_tf.provenance.identity import Identity
 
 GENERATOR = "avsc_tf"
 ASSERTION = "org.avsc-tf.conversion"
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-MEDIA_TYPES = {".mp4": "video/mp4", ".wav": "audio/wav"}
+MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/x-m4v",
+    ".mov": "video/quicktime",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+}
 SETTINGS: dict[str, Any] = {
     "verify": {
         "verify_after_sign": False,
@@ -64,18 +71,26 @@ def software_version() -> str:
 
 
 def sign_file(
-    path: Path, *, suffix: str, conversion: Mapping[str, Any], identity: Identity, timestamp_url: str | None = None
+    path: Path,
+    *,
+    suffix: str,
+    conversion: Mapping[str, Any],
+    identity: Identity,
+    timestamp_url: str | None = None,
+    name: Path | None = None,
 ) -> None:
     """Put signed credentials into a finished file, which is replaced at once and whole.
 
     Args:
         path: the file, of any name.
-        suffix: what it is: ".mp4" or ".wav".
+        suffix: what it is, of `MEDIA_TYPES`.
         conversion: plain values for the own assertion.
         timestamp_url: of a time stamp authority (RFC 3161); it is asked over the network.
+        name: that the file will have, for errors.
 
     Raises:
         ProvenanceError: the certificate does not suit C2PA, or the authority does not answer.
+        OutputError: the disk is full.
     """
     claim = {
         "claim_generator_info": [{"name": GENERATOR, "version": software_version()}],
@@ -88,7 +103,7 @@ def sign_file(
             {"label": ASSERTION, "data": dict(conversion)},
         ],
     }
-    signed = path.with_name(path.name + ".signed")
+    signed = path.with_suffix(".signed")
     try:
         info = c2pa.C2paSignerInfo(
             identity.algorithm, identity.certificates.encode(), identity.private_key.encode(), timestamp_url
@@ -103,10 +118,11 @@ def sign_file(
             builder.sign(signer, MEDIA_TYPES[suffix], source, target)
         os.replace(signed, path)
     except c2pa.C2paError as error:
-        shown = str(path).removesuffix(".part")
+        if reason := explain(error, name or path):
+            raise OutputError(reason) from error
         raise ProvenanceError(
-            f"{shown}: cannot be signed as {identity.name or 'named'} ({error}). What certificates must be like: "
-            "docs/provenance.md."
+            f"{name or path}: cannot be signed as {identity.name or 'named'} ({error}). What certificates must be "
+            "like: docs/provenance.md."
         ) from error
     finally:
         signed.unlink(missing_ok=True)

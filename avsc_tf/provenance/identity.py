@@ -40,10 +40,20 @@ class Identity:
 
 
 def signing_folder() -> Path:
-    """Where the own key lies: $AVSC_TF_SIGNING_DIR, or avsc_tf/signing in the user's configuration."""
+    """Where the own key lies: $AVSC_TF_SIGNING_DIR, or avsc_tf/signing in the user's configuration.
+
+    Raises:
+        ProvenanceError: no folder is named, and this user has no home.
+    """
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    try:
+        base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    except RuntimeError as error:
+        raise ProvenanceError(
+            "This user has no home folder to keep the key that signs converted videos in. Name a folder of your own in "
+            f"{FOLDER_VARIABLE}, or a real certificate (docs/provenance.md)."
+        ) from error
     return Path(base) / "avsc_tf" / "signing"
 
 
@@ -97,10 +107,10 @@ def certificates_in(path: Path) -> str:
 
 def own_root(folder: Path | None = None) -> str:
     """The root certificate of the own key as PEM; "" where no key was made yet."""
-    path = (folder or signing_folder()) / IDENTITY_NAME
     try:
+        path = (folder or signing_folder()) / IDENTITY_NAME
         return _pem(x509.load_pem_x509_certificates(path.read_bytes())[-1])
-    except (OSError, ValueError):
+    except (OSError, ValueError, ProvenanceError):
         return ""
 
 

@@ -50,8 +50,13 @@ class Provenance:
         """Sound with the payload of a bundle's digest in it."""
         return mark_sound(waveform, sample_rate_hz=sample_rate_hz, payload=payload_of(bundle), key=self.watermark_key)
 
-    def sign(self, path: Path, *, suffix: str, conversion: Mapping[str, Any]) -> None:
-        """Put credentials into a finished file. Raises ProvenanceError."""
+    def sign(self, path: Path, *, suffix: str, conversion: Mapping[str, Any], name: Path | None = None) -> None:
+        """Put credentials into a finished file; `name` stands for it in errors. Raises ProvenanceError, OutputError."""
         sign_file(
-            path, suffix=suffix, conversion=conversion, identity=self.identity(), timestamp_url=self.timestamp_url
+            path,
+            suffix=suffix,
+            conversion=conversion,
+            identity=self.identity(),
+            timestamp_url=self.timestamp_url,
+            name=name,
         )

@@ -6,6 +6,7 @@ process that asked for it writes, so that no worker can leave half a file behind
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from avsc_tf.errors import AvscError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.records.feature_cache import encode_features
+from avsc_tf.unexpected import as_clip_error
 
 MAX_ATTEMPTS = 3  # a worker may be killed for reasons that are not the clip's; thrice is the clip's
 
@@ -45,22 +47,26 @@ class ClipWorker:
         if self._extractor is None or self._extractor.config != first.config:
             self._extractor = ClipExtractor(first.config)
 
+        begun: deque[ClipSource] = deque()
+
         def clips() -> Iterator[ClipSource]:
+            begun.append(first.clip)
             yield first.clip
             for task in rest:
                 if task.config != first.config:
                     raise ValueError("tasks of one run share their settings")
+                begun.append(task.clip)
                 yield task.clip
 
         for features in self._extractor.one_ahead(clips()):
-            yield _outcome(features)
+            yield _outcome(features, begun.popleft())
 
 
-def _outcome(features: Callable[[], ClipFeatures]) -> Outcome:
+def _outcome(features: Callable[[], ClipFeatures], clip: ClipSource) -> Outcome:
     try:
         return encode_features(features())
-    except AvscError as error:
-        return error
+    except Exception as error:
+        return as_clip_error(error, clip.video)
 
 
 def use_one_core() -> None:

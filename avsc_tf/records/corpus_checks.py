@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from avsc_tf.alignment.matching import ClipDescriptor, Cohort, PairMatch, describe, judge_corpus, match_pair
 from avsc_tf.alignment.pairs import AlignedPair, align_pair
 from avsc_tf.config import Config
-from avsc_tf.errors import AlignmentError, AvscError
+from avsc_tf.errors import AvscError
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.records.doctor import ClipCheck, PairCheck, thinned
 from avsc_tf.records.stored_clips import StoredClips, Take, labels
 from avsc_tf.schema import SPEAKERS
 from avsc_tf.timebase import Timebase
+from avsc_tf.unexpected import as_clip_error
 
 Bar = Callable[[str, Iterable[str]], Iterable[str]]
 
@@ -59,16 +60,17 @@ class PairChecker:
         self._matches: Mapping[str, PairMatch] = {}
         self.alignment_cost: dict[str, float] = {}  # utterance -> mean standardised cost a step, of pairs alone
 
-    def check(self, bar: Bar) -> tuple[list[PairCheck], dict[str, AlignmentError]]:
+    def check(self, bar: Bar) -> tuple[list[PairCheck], dict[str, AvscError]]:
         """Checks of all pairs of the plan, and the errors of those that are none, by utterance."""
         self._matches = self._compare(bar)
-        checks, errors = [], {}
+        checks: list[PairCheck] = []
+        errors: dict[str, AvscError] = {}
         for utterance in bar("alignment", self._stored.plan.pairs):
             try:
                 pair = self.align(utterance)
-            except AlignmentError as error:
-                errors[utterance] = error
-                checks.append(self._pair_check(utterance, error=str(error)))
+            except Exception as error:
+                errors[utterance] = as_clip_error(error, self._name(utterance))
+                checks.append(self._pair_check(utterance, error=str(errors[utterance])))
             else:
                 self.alignment_cost[utterance] = round(pair.cost, 5)
                 checks.append(self._pair_check(utterance, pair=pair))
@@ -83,9 +85,12 @@ class PairChecker:
             self._statistics,
             alignment=self._config.alignment,
             timebase=self._timebase,
-            name=f"{source.video} and {target.video}",
+            name=self._name(utterance),
             match=self._matches[utterance],
         )
+
+    def _name(self, utterance: str) -> str:
+        return " and ".join(str(clip.video) for clip in self._stored.pair(utterance))
 
     def _compare(self, bar: Bar) -> Mapping[str, PairMatch]:
         """Each pair beside other sentences. Descriptors are made twice, so that only the cohorts stay in memory."""

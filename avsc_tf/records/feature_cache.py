@@ -18,6 +18,7 @@ from avsc_tf.config import Config
 from avsc_tf.errors import MediaError
 from avsc_tf.features.clip import ClipFeatures, ClipMeasures, CropPath
 from avsc_tf.features.health import SoundHealth
+from avsc_tf.files import written_whole
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.media.synchrony import Synchrony
 
@@ -83,14 +84,10 @@ class FeatureCache:
 
     def save(self, key: str, data: bytes) -> None:
         """Store what `encode_features` gave: written beside, then renamed."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(key)
-        part = path.with_name(path.name + _PART)
-        with part.open("wb") as file:
+        with written_whole(self.path(key), suffix=_PART) as part, part.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
 
     def remove_unfinished(self) -> None:
         """Delete what a killed run left half-written. Files of other settings stay: they may be asked for again."""

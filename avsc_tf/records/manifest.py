@@ -20,6 +20,7 @@ from typing import Any
 
 from avsc_tf.config import Config
 from avsc_tf.errors import RecordError
+from avsc_tf.files import written_whole
 
 MANIFEST_NAME = "manifest.json"
 STATISTICS_NAME = "statistics.npz"
@@ -101,18 +102,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     tree = dataclasses.asdict(manifest)
     tree["files"] = {name: file_sha256(folder / name) for name in _BESIDE if (folder / name).is_file()}
     tree["sha256"] = _own_digest(tree)
-    beside = folder / (MANIFEST_NAME + PART_SUFFIX)
     text = json.dumps(tree, indent=1, ensure_ascii=False)
     # Lists of numbers go on one line (no string holds a line break, so that none is touched).
-    beside.write_text(re.sub(r"\[\n[\d\s,]*\]", lambda found: " ".join(found[0].split()), text), encoding="utf-8")
-    move_into_place(beside, folder / MANIFEST_NAME)
+    text = re.sub(r"\[\n[\d\s,]*\]", lambda found: " ".join(found[0].split()), text)
+    with written_whole(folder / MANIFEST_NAME) as part:
+        part.write_text(text, encoding="utf-8")
+        to_disk(part)
 
 
-def move_into_place(part: Path, path: Path) -> None:
-    """Rename a finished file once its bytes are on the disk, so that not even a power cut leaves a half one."""
-    with part.open("rb") as file:
+def to_disk(path: Path) -> None:
+    """Wait until a file's bytes are on the disk, so that not even a power cut leaves a half one."""
+    with path.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def remove_stale(folder: Path, shards: Iterable[Shard]) -> None:

@@ -15,15 +15,15 @@ from avsc_tf.alignment.pairs import AlignedPair
 from avsc_tf.cli import note_lines
 from avsc_tf.config import Config, save_config
 from avsc_tf.consent import read_consent, write_consent
-from avsc_tf.errors import AlignmentError, AvscError, RecordError
+from avsc_tf.errors import AvscError, RecordError
 from avsc_tf.features.appearance import computes_bfloat16
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
+from avsc_tf.files import own_folder
 from avsc_tf.media.clips import SPLITS
 from avsc_tf.records.clip_tasks import ClipTask, Outcome
 from avsc_tf.records.corpus_checks import PairChecker, clip_check, unusable_clip
 from avsc_tf.records.doctor import ClipCheck, PairCheck, judge
-from avsc_tf.records.folder_lock import folder_lock
 from avsc_tf.records.manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
@@ -93,7 +93,9 @@ def prepare(
         MediaError, FaceError: a clip cannot be used.
         ConsentError: the target's consent record is damaged.
         AlignmentError: no pairs, or two clips are no pair.
-        RecordError: contradicting splits, no sentence to train on, or `out_dir` is a file or in use.
+        RecordError: contradicting splits, no sentence to train on, or `out_dir` is a file.
+        OutputError: `out_dir` is in use, holds other things than records, or cannot be written.
+        UnexpectedError: a fault of this program at a clip or a pair; the others are done first.
     """
     if out_dir.exists() and not out_dir.is_dir():
         raise RecordError(f"{out_dir}: is a file. Name a folder for the records.")
@@ -101,7 +103,7 @@ def prepare(
     job = _Preparation(config, plan, out_dir, workforce or Workforce(), progress=progress, skip_bad=skip_bad)
     record = consent_path(target_dir)
     consent = read_consent(record) if record.is_file() else None
-    with folder_lock(out_dir):
+    with own_folder(out_dir, "prepare", signs=(MANIFEST_NAME,), doing="preparation"):
         manifest = job.run()
         if consent is not None:
             write_consent(consent_path(out_dir), consent)
@@ -128,11 +130,13 @@ class _Preparation:
     def run(self) -> Manifest:
         for line in note_lines(self.plan.notes):
             self._note(line)
-        inputs = self.stored.digest_files(self._bar("checking", self.stored.takes()))
+        inputs, unreadable = self.stored.digest_files(self._bar("checking", self.stored.takes()))
         done = self._up_to_date(inputs)
         if done is not None:
             self._note(f"{self.out_dir}: everything is in place ({_counts_text(done.counts)}); nothing to do.")
             return done
+        for take, error in unreadable:
+            self._leave_out(take, error)
         self._compute_features()
         self._check_clips()
         self._check_training_pairs()
@@ -217,7 +221,7 @@ class _Preparation:
             fitter.add(speaker, mel=features.mel, vgg=features.vgg, keypoints=features.keypoints)
         return fitter.finish()
 
-    def _check_pairs(self, checker: PairChecker) -> dict[str, AlignmentError]:
+    def _check_pairs(self, checker: PairChecker) -> dict[str, AvscError]:
         """Compare and align every pair, to know before anything is written which are none."""
         self.pair_checks, errors = checker.check(self._bar)
         self.problems += errors.values()

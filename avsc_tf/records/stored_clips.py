@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avsc_tf.config import Config
+from avsc_tf.errors import MediaError
 from avsc_tf.features.clip import ClipFeatures, ClipMeasures, CropPath
 from avsc_tf.media.clips import ClipSource
 from avsc_tf.records.feature_cache import FeatureCache
@@ -35,15 +36,23 @@ class StoredClips:
     def pair(self, utterance: str) -> tuple[ClipSource, ClipSource]:
         return self.plan.clips["source"][utterance], self.plan.clips["target"][utterance]
 
-    def digest_files(self, takes: Iterable[Take]) -> str:
-        """Read every file once, to know it by its content; the digest of all contents and labels together."""
-        rows = []
+    def digest_files(self, takes: Iterable[Take]) -> tuple[str, list[tuple[Take, MediaError]]]:
+        """Read every file once, to know it by its content.
+
+        Returns:
+            The digest of all contents and labels together, and the takes that cannot be read.
+        """
+        rows, unreadable = [], []
         for speaker, clip in takes:
-            key = self._cache.key(clip)
+            try:
+                key = self._cache.key(clip)
+            except MediaError as error:
+                unreadable.append(((speaker, clip), error))
+                key = ""
             self._keys[speaker, clip.utterance] = key
             names = labels(clip, self.plan.split_of(clip))
             rows.append([speaker, clip.speaker, *names.values(), key])
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16], unreadable
 
     def missing(self, takes: Iterable[Take]) -> list[list[Take]]:
         """Takes without a whole feature file, those of one content together.

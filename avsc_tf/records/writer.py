@@ -7,6 +7,7 @@ saves 8 % and halves the reading speed.
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.config import Config
-from avsc_tf.records.manifest import PART_SUFFIX, Shard, move_into_place, shard_name
+from avsc_tf.records.manifest import PART_SUFFIX, Shard, shard_name, to_disk
 from avsc_tf.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, frame_sizes
 from avsc_tf.schema import Feature
 from avsc_tf.timebase import Timebase
@@ -95,7 +96,8 @@ class _OpenShard:
                 frame = file.read(size)
                 digest.update(frame)
                 checksums.append(zlib.crc32(frame))
-        move_into_place(self.part, self.path)
+        to_disk(self.part)
+        os.replace(self.part, self.path)
         return Shard(
             name=self.path.name,
             n_bytes=sum(sizes),

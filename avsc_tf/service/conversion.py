@@ -14,6 +14,7 @@ from typing import Any
 from avsc_tf.service.processes import LineProcess, ProcessEndedError
 from avsc_tf.service.sandbox import CancelledError, Wanted
 from avsc_tf.service.settings import ProvenanceSettings
+from avsc_tf.service.worker import UNEXPECTED
 
 _POLL_SECONDS = 0.1
 _CANCEL_SECONDS = 5.0  # between two stages a job ends by itself; then its process is ended
@@ -124,6 +125,8 @@ class ConversionProcess:
                 if answer is not None and "stage" in answer:
                     progress(str(answer["stage"]), float(answer["share"]))
                 elif answer is not None:
+                    if answer.get("kind") == UNEXPECTED:
+                        self.close()
                     return _outcome(answer)
                 if cancelled.is_set() and given_up is None:
                     self._process.say({"cancel": True})

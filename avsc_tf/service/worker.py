@@ -15,11 +15,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.errors import AvscError
+from avsc_tf.errors import AvscError, TooLargeError, UnexpectedError
+
+UNEXPECTED = "server"  # kind of an error after which this process is not to be trusted with another clip
 
 
-class _CancelledError(Exception):
-    """Asked to stop between two stages."""
+class _CancelledError(BaseException):
+    """Asked to stop between two stages; no `Exception`, since those are errors of a clip."""
 
 
 class _Channel:
@@ -95,9 +97,12 @@ def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
             raise error
     except _CancelledError:
         channel.say(error="cancelled", kind="cancelled")
+    except TooLargeError:
+        channel.say(error="the upload needs more memory to convert than there is. Send a shorter clip.", kind="memory")
+    except UnexpectedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        channel.say(error="the server could not work on it; its own output says why", kind=UNEXPECTED)
     except AvscError as error:
         channel.say(error=str(error), kind=type(error).__name__)
-    except MemoryError:
-        channel.say(error="the upload needs more memory to convert than there is. Send a shorter clip.", kind="memory")
     else:
         channel.say(done={"notes": [f"the upload: {note}" for note in converter.notes.get(clip, ())]})

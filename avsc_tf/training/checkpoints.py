@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,11 @@ import keras
 import numpy as np
 
 from avsc_tf.errors import ConfigError
-from avsc_tf.files import write_atomically
+from avsc_tf.files import reserve, write_atomically, written_whole
 from avsc_tf.training.model import TrainingModel
 
+HDF5_BYTES_A_VARIABLE = 4096  # at most: its header and its part of the tree of names
+WEIGHTS_SUFFIX = ".weights.h5"  # that Keras asks for
 KEPT = 2  # the newest and the one before
 
 
@@ -95,11 +96,9 @@ def restore_checkpoint(path: Path, model: TrainingModel) -> Progress:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Weights alone (no optimizer) as Keras' `.weights.h5`, renamed into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{path.name}")
-    with _without_optimizer(model):
-        model.save_weights(partial)
-    os.replace(partial, path)
+    with written_whole(path, suffix=f".part{WEIGHTS_SUFFIX}") as part, _without_optimizer(model):
+        reserve(part, 2**16 + sum(HDF5_BYTES_A_VARIABLE + np.asarray(v.value).nbytes for v in model.variables))
+        model.save_weights(part)
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

@@ -9,13 +9,23 @@ from __future__ import annotations
 import enum
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.config import Config, load_saved_config
+from avsc_tf.config import Config, load_saved_config, save_config
 from avsc_tf.errors import ConfigError
-from avsc_tf.files import write_atomically
-from avsc_tf.runs import CHECKPOINT_DIR_NAME, config_path, network_dir, statistics_path, weights_path
+from avsc_tf.files import own_folder, write_atomically
+from avsc_tf.runs import (
+    CHECKPOINT_DIR_NAME,
+    CONFIG_NAME,
+    NETWORKS,
+    STATISTICS_NAME,
+    config_path,
+    network_dir,
+    statistics_path,
+    weights_path,
+)
 from avsc_tf.training.checkpoints import latest_checkpoint
 
 ONLY_WRITTEN = ("checkpoint_seconds", "preview_epochs")  # no weight depends on them
@@ -48,8 +58,18 @@ def claim_folder(run: Path, network: str, config: Config, *, resume: bool) -> Cl
         raise ConfigError(f"{folder}: holds an unfinished training ({checkpoint.name}). Add --resume, or delete it.")
     if checkpoint:
         return Claim.RESUME
-    _write_settings(run, network, config)
+    save_config(config, config_path(run, network))
     return Claim.START
+
+
+def own_run(run: Path, network: str) -> AbstractContextManager[None]:
+    """Have the run folder for a training of `network`, until the block ends; other networks may be trained beside it.
+
+    Raises:
+        OutputError: `network` is being trained there, or the folder holds other things than a run.
+    """
+    signs = [STATISTICS_NAME, *(f"{name}.lock" for name in NETWORKS), *(f"{name}/{CONFIG_NAME}" for name in NETWORKS)]
+    return own_folder(run, network, signs=signs, doing=f"training of the network `{network}`")
 
 
 def keep_statistics(records: Path, run: Path) -> None:
@@ -96,10 +116,3 @@ def _check_settings(run: Path, network: str, config: Config) -> None:
             f"{f' ({len(changed) - 1} more differ)' if len(changed) > 1 else ''}. "
             "Name another --out, go back to the old settings, or delete this folder."
         )
-
-
-def _write_settings(run: Path, network: str, config: Config) -> None:
-    import yaml
-
-    text = yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None)
-    write_atomically(config_path(run, network), text)

@@ -98,7 +98,6 @@ def _train_pitch_estimator(config: Config, training: StoredRecordings, path: Pat
     pulses, pulse_labels = pulse_trains(config, n=PULSE_TRAINS, seed=config.seed)
     mels = [*(r.mel for r in some), *pulses]
     estimator = train_pitch_estimator(mels, [*labels, *pulse_labels], steps=PITCH_TRAINING_STEPS, seed=config.seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     estimator.save(path)
 
 

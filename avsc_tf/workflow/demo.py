@@ -13,11 +13,13 @@ from pathlib import Path
 
 from avsc_tf.config import Config, save_config
 from avsc_tf.conversion.jobs import VOCODERS
+from avsc_tf.files import claim_folder, own_folder
 from avsc_tf.runs import NETWORKS, STATISTICS_NAME, network_dir, weights_path
 from avsc_tf.workflow.showcase import held_out_clips, make_showcase
-from avsc_tf.workflow.stages import Stage, StageRunner, duration_text
+from avsc_tf.workflow.stages import STAMPS_NAME, Stage, StageRunner, duration_text
 
 CONFIG_NAME = "demo.yaml"
+LOCK_NAME = "demo"
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,17 @@ def run_demo(config: Config, out: Path, *, tools: Path) -> None:
         tools: folder of the command-line tools.
 
     Raises:
+        OutputError: `out` holds other things than a demo, or another one is running there.
         StageError: a stage failed. KeyboardInterrupt: it was stopped; the same call goes on.
     """
     folders = DemoFolders(out)
     here = Path.cwd()
     tools = tools.relative_to(here) if tools.is_relative_to(here) else tools
-    save_config(config, folders.config)
-    runner = StageRunner(out, demo_stages(config, folders, tools))
-    ran = runner.run()
-    print(summary(folders, runner, ran))
+    with own_folder(out, LOCK_NAME, signs=(STAMPS_NAME,)):
+        save_config(config, folders.config)
+        runner = StageRunner(out, demo_stages(config, folders, tools))
+        ran = runner.run()
+        print(summary(folders, runner, ran))
 
 
 def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage]:
@@ -188,7 +192,8 @@ def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[St
 
 
 def show_demo(config: Config, out: Path) -> None:
-    """One converted video an emotion, and all side by side. Raises MediaError, StageError."""
+    """One converted video an emotion, and all side by side. Raises MediaError, StageError, OutputError."""
+    claim_folder(out, (f"{LOCK_NAME}.lock", STAMPS_NAME))
     folders = DemoFolders(out)
     make_showcase(
         config,

@@ -12,14 +12,17 @@ from avsc_tf.errors import BundleError, MediaError, RecordError
 from avsc_tf.evaluation.held_out import Folders
 from avsc_tf.evaluation.texts import interval_text, number_text
 from avsc_tf.evaluation.videos.catalogue import FIGURES, HEADLINES, WHERE
-from avsc_tf.evaluation.videos.evaluate import REPORT_HTML, evaluate_videos
+from avsc_tf.evaluation.videos.evaluate import REPORT_HTML, REPORT_JSON, evaluate_videos
 from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, VERSUS
+from avsc_tf.files import own_folder
 from avsc_tf.records.manifest import CONFIG_NAME as RECORDS_CONFIG_NAME
 from avsc_tf.records.reader import Records, open_records
 from avsc_tf.runs import STATISTICS_NAME, statistics_path
 from avsc_tf.serving.bundle import modalities_of
+from avsc_tf.workflow.drift_report import FILE_NAME as DRIFT_JSON
 from avsc_tf.workflow.judged_folders import JudgedFolders, folder_material
 from avsc_tf.workflow.judged_videos import System, make_videos
+from avsc_tf.workflow.row_folder import MADE_FROM
 
 SECOND_TAKE_NAME = "second_take"
 
@@ -47,6 +50,7 @@ def evaluate(
     Raises:
         MediaError: flags that do not go together, a folder that is missing, or a video that cannot be read.
         RecordError, BundleError: the records or a run folder are incomplete.
+        OutputError: `out` holds other things than an evaluation, or another one is running there.
     """
     if corpus is not None:
         source, reference = source or corpus / "source", reference or corpus / "target"
@@ -59,28 +63,38 @@ def evaluate(
     for flag, (value, kind) in meant_for.items():
         if value is not None and not kind:
             raise MediaError(f"{flag} {value}: does not go with what is evaluated here. Leave it out, or see --help.")
-    if drift:
-        from avsc_tf.workflow.drift_report import report_drift
+    if bundle and records is None:
+        raise MediaError("--records: is missing. Name the records folder whose held-out sentences are judged.")
+    judged = _judged(videos, reference, source, versus, second_take, align, training) if videos else None
+    with own_folder(out, "evaluate", signs=(REPORT_JSON, DRIFT_JSON, f"videos/*/{MADE_FROM}"), doing="evaluation"):
+        if drift:
+            from avsc_tf.workflow.drift_report import report_drift
 
-        return report_drift(drift, config, out)
-    if bundle:
-        if records is None:
-            raise MediaError("--records: is missing. Name the records folder whose held-out sentences are judged.")
-        folders = Folders(source or records, reference or records, align=align)
-        found = _evaluate_runs(bundle, versus, records, folders, second_take, out, vocoder, seed)
-    else:
-        assert videos is not None
-        if reference is None:
-            raise MediaError("--reference: is missing. Name the folder of the target's recordings of the sentences.")
-        if versus and len(versus) > 1:
-            raise MediaError(f"{versus[1]}: --versus takes one folder of videos. Name the folder alone.")
-        second = versus[0] if versus else None
-        judged = JudgedFolders(videos, reference, source, second, second_take, align, training)
-        face = load_config(config).face
-        found = evaluate_videos(
-            folder_material(judged, face, out), face, out, about={"settings": f"Videos of {videos}."}
-        )
-    return headlines(found, out / REPORT_HTML)
+            return report_drift(drift, config, out)
+        if judged is not None:
+            face, about = load_config(config).face, {"settings": f"Videos of {videos}."}
+            found = evaluate_videos(folder_material(judged, face, out), face, out, about=about)
+        else:
+            assert bundle is not None and records is not None
+            folders = Folders(source or records, reference or records, align=align)
+            found = _evaluate_runs(bundle, versus, records, folders, second_take, out, vocoder, seed)
+        return headlines(found, out / REPORT_HTML)
+
+
+def _judged(
+    videos: Path,
+    reference: Path | None,
+    source: Path | None,
+    versus: Sequence[Path] | None,
+    second_take: Path | None,
+    align: Path | None,
+    training: Path | None,
+) -> JudgedFolders:
+    if reference is None:
+        raise MediaError("--reference: is missing. Name the folder of the target's recordings of the sentences.")
+    if versus and len(versus) > 1:
+        raise MediaError(f"{versus[1]}: --versus takes one folder of videos. Name the folder alone.")
+    return JudgedFolders(videos, reference, source, versus[0] if versus else None, second_take, align, training)
 
 
 def _evaluate_runs(

@@ -60,11 +60,12 @@ def train_on_ray(job: TrainingJob, *, address: str, n_workers: int) -> None:
 def _check(job: TrainingJob, n_workers: int) -> None:
     """What the workers would find as well, but not until they have started."""
     from avsc_tf.training.devices import check_settings
-    from avsc_tf.training.run_folder import claim_folder
+    from avsc_tf.training.run_folder import claim_folder, own_run
 
     job.check_consent()
     check_settings(getattr(job.config, job.network), job.network, n_devices=n_workers * job.n_devices)
-    claim_folder(job.run, job.network, job.config, resume=job.resume)
+    with own_run(job.run, job.network):
+        claim_folder(job.run, job.network, job.config, resume=job.resume)
 
 
 def _fit(job: TrainingJob, n_workers: int, verdict: Any, *, gpus: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from avsc_tf.config import Config
 from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.errors import MediaError, StageError
 from avsc_tf.evaluation.aims import gate
+from avsc_tf.files import write_atomically, written_whole
 from avsc_tf.media.clips import ClipSource, find_clips
 from avsc_tf.media.panels import Row, write_panels, write_sheet
 
@@ -94,12 +94,10 @@ def make_showcase(
     write_sheet(out / "side_by_side.png", rows, fps=fps)
     write_panels(out / "side_by_side.mp4", rows, fps=fps, sample_rate_hz=rate_hz)
     content = {"vocoder": choice.vocoder, "passed": choice.passed, "text": choice.text}
-    (out / CHOICE_NAME).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_atomically(out / CHOICE_NAME, json.dumps(content, indent=1))
     print(choice.text)
 
 
 def _copy(path: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    shutil.copyfile(path, beside)
-    os.replace(beside, to)
+    with written_whole(to) as part:
+        shutil.copyfile(path, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,16 @@ class TrainingJob:
         """Train in this process, beside others where `TF_CONFIG` names them. Raises AvscError."""
         consent = self.check_consent()
         from avsc_tf.training.devices import choose_devices
+        from avsc_tf.training.run_folder import own_run
 
-        options: dict[str, Any] = {
-            "resume": self.resume,
-            "init_from": self.init_from,
-            "devices": choose_devices(self.n_devices),
-        }
+        devices = choose_devices(self.n_devices)
+        with ExitStack() as stack:
+            if not self.dry_run:
+                devices.decide(lambda: stack.enter_context(own_run(self.run, self.network)))  # by the chief alone
+            self._train(devices, consent)
+
+    def _train(self, devices: Any, consent: Consent | None) -> None:
+        options: dict[str, Any] = {"resume": self.resume, "init_from": self.init_from, "devices": devices}
         if self.network == "wavenet":
             from avsc_tf.conversion.sampler import WaveNetSampler
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "avsc_tf"
-CORE = {"config", "timebase", "schema", "errors", "runs", "files", "digests", "consent", "cli"}
+CORE = {"config", "timebase", "schema", "errors", "runs", "files", "unexpected", "digests", "consent", "cli"}
 STAGES = {"media", "features", "alignment"}
 MAY_IMPORT = {
     **{name: CORE for name in CORE},

@@ -11,9 +11,9 @@ import soundfile
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.conversion import converter as module
-from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures, steps_of
-from avsc_tf.conversion.jobs import Job
-from avsc_tf.errors import FaceError, MediaError
+from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures
+from avsc_tf.conversion.jobs import Job, steps_of
+from avsc_tf.errors import FaceError, MediaError, OutputError
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.features.statistics import Statistics
@@ -214,7 +214,7 @@ def test_a_place_that_cannot_be_written(converter: Converter, source: ClipFeatur
     converted = ConvertedClip(
         source.mel, source.keypoints, source.vgg, np.zeros(1920, np.float32), np.zeros((1, 16, 16, 3), np.uint8), "x"
     )
-    with pytest.raises(MediaError, match=r"cannot be written .* Name a folder"):
+    with pytest.raises(OutputError, match=r"file: File exists\. Something else .* name another place"):
         converter.write(converted, tmp_path / "file" / "x.mp4")
 
 

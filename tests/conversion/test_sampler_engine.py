@@ -194,3 +194,24 @@ def test_the_cache_lies_in_the_users_folder(writable, tmp_path):
     folder, exists = done.stdout.split()
     assert exists == "True"
     assert folder.startswith(str(base / "avsc_tf" if writable else tmp_path / "avsc_tf-"))
+
+
+def test_a_user_without_a_home(tmp_path):
+    """As in a container that runs as any number: no $HOME, no entry among the users."""
+    code = (
+        "import os, pwd\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
+        "from avsc_tf.conversion.sampler_kernels.compiling import cache_folder\n"
+        "from avsc_tf.errors import ProvenanceError\n"
+        "from avsc_tf.provenance.identity import own_identity, own_root\n"
+        "print(cache_folder(), repr(own_root()))\n"
+        "try: own_identity()\n"
+        "except ProvenanceError as error: print(error)\n"
+    )
+    hidden = ("HOME", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "AVSC_TF_SIGNING_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    cache, signing = done.stdout.splitlines()
+    assert cache.startswith(str(tmp_path / "avsc_tf-")) and cache.endswith(" ''")
+    assert signing.startswith("This user has no home folder to keep the key that signs converted videos in. Name a")

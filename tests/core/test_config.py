@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from avsc_tf.cli import add_audio_track_argument
-from avsc_tf.config import config_from_dict, load_config, save_config
+from avsc_tf.config import config_from_dict, load_config, load_saved_config, save_config
 from avsc_tf.errors import ConfigError
 
 _FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -50,6 +50,24 @@ def test_shipped_files_are_small_differences(root: Path) -> None:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         if path.stem != "paper":
             assert "include" in tree, f"{path.name} repeats the base instead of including it"
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", ".1e-2", "+1e-3", "1.0e-3", "0.001"])
+def test_a_number_is_a_number_however_it_is_written(root: Path, tmp_path: Path, text: str) -> None:
+    """YAML 1.1, which PyYAML reads, takes 1e-3 for a text."""
+    paper = root / "configs" / "paper.yaml"
+    assert load_config(paper, [f"conversion.learning_rate={text}"]).conversion.learning_rate == 0.001
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"include: {paper}\nconversion:\n  learning_rate: {text}\n", encoding="utf-8")
+    assert load_config(mine).conversion.learning_rate == 0.001
+    save_config(load_config(mine, [f"wavenet.init_from='{text}'"]), tmp_path / "saved.yaml")  # meant as a text
+    assert load_saved_config(tmp_path / "saved.yaml").wavenet.init_from == text
+
+
+@pytest.mark.parametrize("value", ["[3", "{a: ", "2020-99-99", "[" * 5000, '"'])
+def test_an_override_that_is_no_yaml(root: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set image\.epochs=.*: the value is not valid YAML"):
+        load_config(root / "configs" / "paper.yaml", [f"image.epochs={value}"])
 
 
 def test_override_wins(root: Path) -> None:

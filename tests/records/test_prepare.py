@@ -16,11 +16,11 @@ import pytest
 from avsc_tf.cli import run_tool
 from avsc_tf.config import Config, load_config
 from avsc_tf.demo.corpus import make_grid_corpus
-from avsc_tf.errors import AlignmentError, MediaError, RecordError
+from avsc_tf.errors import AlignmentError, MediaError, OutputError, RecordError, UnexpectedError
 from avsc_tf.features.clip import ClipExtractor
+from avsc_tf.files import own_folder
 from avsc_tf.media.clips import find_clips
 from avsc_tf.records.feature_cache import FeatureCache
-from avsc_tf.records.folder_lock import folder_lock
 from avsc_tf.records.prepare import prepare
 from avsc_tf.records.reader import decode_frames, open_records
 
@@ -227,8 +227,46 @@ def test_all_unusable_clips_are_known_at_once(config, clips, work, tmp_path):
         prepare(config, source, clips / "target", work, progress=False)
 
 
+def test_what_nobody_foresaw_at_one_clip_does_not_end_the_batch(config, clips, work, tmp_path, monkeypatch):
+    """One file that cannot be read even byte by byte, and one at which the program itself is at fault."""
+    source = Path(shutil.copytree(clips / "source", tmp_path / "source"))
+    with (source / "lrwz5a.mp4").open("ab") as file:
+        file.write(bytes(8))  # other bytes than those whose features are stored
+    (source / "unreadable.mp4").symlink_to("/proc/self/mem")  # opens, and then fails, for the superuser as well
+    listed = (source / "manifest.csv").read_text(encoding="utf-8")
+    (row,) = [line for line in listed.splitlines() if line.startswith("lrwz5a")]
+    more = row.replace("lrwz5a", "unreadable")
+    (source / "manifest.csv").write_text(f"{listed}{more}\n", encoding="utf-8")
+    read = ClipExtractor._read
+
+    def read_or_fail(self, clip):
+        if clip.utterance == "lrwz5a":
+            raise IndexError("index 3 is out of bounds")
+        return read(self, clip)
+
+    monkeypatch.setattr(ClipExtractor, "_read", read_or_fail)
+    with pytest.raises(MediaError, match=r"unreadable\.mp4: cannot be read \(Input.*So it is with 1 more"):
+        prepare(config, source, clips / "target", work, progress=False)
+    manifest = prepare(config, source, clips / "target", work, progress=False, skip_bad=True)
+    assert manifest.counts["pairs-test"] == manifest.counts["pairs-train"] == 1
+    (skipped,) = [text for text in manifest.skipped if "lrwz5a" in text]
+    assert "lrwz5a.mp4: unexpected IndexError in avsc_tf/features/clip.py, line " in skipped
+    assert "index 3 is out of bounds. This is a fault of avsc_tf: please report it" in skipped
+    (source / "manifest.csv").write_text(listed, encoding="utf-8")
+    with pytest.raises(UnexpectedError, match="please report it"):
+        prepare(config, source, clips / "target", work, progress=False)
+
+
+def test_a_folder_of_other_things_is_not_mixed_with(config, clips, tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds other things already \(report.html\)"):
+        prepare(config, clips / "source", clips / "target", tmp_path, progress=False)
+    with pytest.raises(OutputError, match="holds other things already"):
+        prepare(config, clips / "source", clips / "target", clips / "target", progress=False)
+
+
 def test_one_preparation_at_a_time(config, clips, work):
-    with folder_lock(work), pytest.raises(RecordError, match="another preparation is running there"):
+    with own_folder(work, "prepare"), pytest.raises(OutputError, match="another preparation is running there"):
         prepare(config, clips / "source", clips / "target", work, progress=False)
 
 

@@ -38,16 +38,17 @@ def cache_folder() -> Path:
     """
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     name = f"wavenet-{_digest_of_sources()}"
-    folder = Path(base).expanduser() / "avsc_tf" / name
-    return folder if _writable(folder) else Path(tempfile.mkdtemp(prefix=f"avsc_tf-{name}-"))
+    folder = Path(base, "avsc_tf", name)
+    return folder.expanduser() if _writable(folder) else Path(tempfile.mkdtemp(prefix=f"avsc_tf-{name}-"))
 
 
 def _writable(folder: Path) -> bool:
     try:
+        folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return True
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return False
 
 

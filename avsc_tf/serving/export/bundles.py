@@ -11,6 +11,7 @@ from pathlib import Path
 from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.errors import ExportError
+from avsc_tf.files import claim_folder
 from avsc_tf.runs import network_dir
 from avsc_tf.serving.bundle import load_bundle, modalities_of, networks_for
 
@@ -48,6 +49,7 @@ def export_bundle(
         BundleError: a part of the run is missing or damaged.
         ConsentError: the target's consent has ended.
         ExportError: the version exists, or the folder cannot be written.
+        OutputError: `out` holds other things than exported models.
     """
     if version < 1:
         raise ExportError(f"--model-version {version}: TensorFlow Serving counts versions from 1. Name a whole number.")
@@ -55,6 +57,7 @@ def export_bundle(
         raise ExportError(f"--max-seconds {max_seconds}: must be above 0, and an end.")
     run, out = Path(run), Path(out)
     there = _networks(run)
+    from avsc_tf.serving.export.extras import DIGESTS_NAME, EXTRA_NAME
     from avsc_tf.serving.export.models import MODEL_NAMES
 
     taken = [out / name / str(version) for name in MODEL_NAMES if (out / name / str(version)).exists()]
@@ -66,6 +69,7 @@ def export_bundle(
     vocoders: list[Vocoder] = ["wavenet"] if "wavenet" in there else ["griffin-lim"]
     beside, is_new = out / f".export-{os.getpid()}.part", not out.exists()
     try:
+        claim_folder(out, (f"*/*/{EXTRA_NAME}/{DIGESTS_NAME}",))
         beside.mkdir(parents=True, exist_ok=False)
         _remove_left_behind(out)
         converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)

@@ -18,7 +18,7 @@ import yaml
 from avsc_tf.config import load_saved_config
 from avsc_tf.consent import Consent, read_consent
 from avsc_tf.digests import bundle_digest, read_digests
-from avsc_tf.errors import BundleError, ConsentError, ExportError
+from avsc_tf.errors import BundleError, ConsentError, ExportError, OutputError
 from avsc_tf.schema import Feature
 from avsc_tf.serving.export import export_bundle
 from avsc_tf.serving.export.saving import save_model
@@ -161,8 +161,10 @@ def test_a_bad_bundle_says_so_and_leaves_nothing(joint, tmp_path, damage, messag
 
 def test_where_nothing_can_be_written(joint, tmp_path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(ExportError, match=r"file/out: cannot be written"):
+    with pytest.raises(OutputError, match=r"file/out: Not a directory\. Something else of that name is in the way"):
         export_bundle(joint.run, tmp_path / "file" / "out")
+    with pytest.raises(OutputError, match=r"holds other things already \(file\)"):
+        export_bundle(joint.run, tmp_path)
 
 
 def test_a_disk_that_takes_no_graph(tmp_path) -> None:
