@@ -61,8 +61,8 @@ from avsc_tf.features.statistics import Statistics
 from avsc_tf.timebase import Timebase
 
 SMOKE = (
-    "demo speed --frames 10 150 --config {demo}/demo.yaml --corpus {demo}/corpus --records {demo}/records --plots {out} "
-    "--json {out}/found.json"
+    "demo speed --frames 10 150 --config {demo}/demo.yaml --corpus {demo}/corpus --records {demo}/records "
+    "--plots {out} --json {out}/found.json"
 )
 
 GRID_STEP = 3  # every third of the 198 sentences is said by the demo voice: 66 pairs
