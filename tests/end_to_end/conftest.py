@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,23 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(small: Path) -> Path:
     """A finished demo folder, not to be changed."""
     return small / "demo"
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """`tool(name, *arguments)`: a program of tools/ in this process, where TensorFlow is loaded and code compiled.
+
+    The demo above starts every kind of program as a user does.
+    """
+    monkeypatch.chdir(ROOT)
+
+    def run(name: str, *arguments: object) -> Done:
+        path = ROOT / "tools" / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(path), run_name="__main__")
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess([name], int(end.value.code or 0), out, err)
+
+    return run
