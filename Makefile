@@ -4,6 +4,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+EXTRAS := $(VENV)/.extras
+# Of 190 MB. Plain `torch` of PyPI for Linux on x86-64 brings gigabytes of CUDA, and does not load without them.
+TORCH := torch==2.13.0$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),+cpu)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLOG_minloglevel ?= 3
@@ -24,6 +27,16 @@ $(STAMP): setup.py pyproject.toml
 	$(RUN) -m pip check
 	@touch $(STAMP)
 
+# Encoders of speaker and face (130 MB), and the peers of the benchmarks: tests compare with them.
+$(EXTRAS): $(STAMP)
+	@if $(RUN) -m pip install --quiet --no-deps "$(TORCH)" >/dev/null 2>&1; then \
+		$(RUN) -m pip install --quiet --editable ".[dev,identity,benchmarks]" && $(RUN) -m pip check; \
+	else \
+		echo "$(TORCH) is not on this machine's package index: tests that compare with PyTorch and the encoders will be"; \
+		echo "skipped. PyTorch's own index of CPU builds in PIP_EXTRA_INDEX_URL brings it."; \
+	fi
+	@touch $(EXTRAS)
+
 demo: $(STAMP) ## two made speakers: corpus, preparation, training, conversion, report (runs/demo)
 	$(RUN) tools/demo.py run --config configs/demo.yaml --out runs/demo
 
@@ -34,10 +47,10 @@ browser: ## Chromium for the tests of the listening test's pages, where apt-get 
 		&& $$as apt-get update -qq >/dev/null 2>&1 && $$as apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 \
 		|| echo "No Chromium here, and none could be installed: tests in a browser will be skipped."
 
-test: $(STAMP) browser ## all tests, fast ones first
-	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
-	$(RUN) -m pytest -m "slow and not alone" -n 2 --dist loadfile
-	$(RUN) -m pytest -m "slow and alone"
+test: $(EXTRAS) browser ## all tests, fast ones first
+	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile --durations=25
+	$(RUN) -m pytest -m "slow and not alone" -n 2 --dist loadfile --durations=25
+	$(RUN) -m pytest -m "slow and alone" --durations=25
 
 lint: $(STAMP) ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from alignment_common import (
     statistics_of,
 )
 from alignment_demo import demo
+from bench_cli import parse_arguments
 
 from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.dtw import warping_path
@@ -59,20 +60,26 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.timebase import Timebase
 
+SMOKE = (
+    "demo speed --frames 10 150 --config {demo}/demo.yaml --corpus {demo}/corpus --records {demo}/records "
+    "--plots {out} --json {out}/found.json"
+)
+
 GRID_STEP = 3  # every third of the 198 sentences is said by the demo voice: 66 pairs
 WRONG_EACH = 10  # wrong partners of each GRID sentence
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("parts", nargs="*", metavar="PART", help="default: all that have data")
     parser.add_argument("--corpus", type=Path, default=Path("runs/demo/corpus"))
     parser.add_argument("--records", type=Path, default=Path("runs/demo/records"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--frames", type=int, nargs="+", default=[10, 150, 1500, 5000], metavar="N", help="of speed")
     parser.add_argument("--plots", type=Path)
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     config, result = config_from_args(args), {}
@@ -82,7 +89,8 @@ def main() -> int:
         if missing:
             print(f"\n{name}: skipped, {', '.join(missing)} is absent")
             continue
-        result[name] = PARTS[name][0](config, *needed, plots=args.plots)
+        more = {"sizes": args.frames} if name == "speed" else {"plots": args.plots}
+        result[name] = PARTS[name][0](config, *needed, **more)
         for title, rows in result[name].items():
             show(f"{name}: {title}", rows)
     if args.json:
@@ -215,9 +223,9 @@ def vctk(config: Config, folder: Path, *, plots: Path | None) -> dict[str, Rows]
 # --- speed ------------------------------------------------------------------------------------------------------------
 
 
-def speed(config: Config, *, plots: Path | None) -> dict[str, Rows]:
+def speed(config: Config, *, sizes: Sequence[int]) -> dict[str, Rows]:
     rows, rng = [], np.random.default_rng(0)
-    for n_frames in (10, 150, 1500, 5000):  # the first call loads the compiled code
+    for n_frames in sizes:  # the first call loads the compiled code
         a, b = rng.standard_normal((2, n_frames * 8, config.acoustic.n_mels)).astype(np.float32)
         statistics = statistics_of(source=[SoundFeatures(a)], target=[SoundFeatures(b)])
         started = time.process_time()

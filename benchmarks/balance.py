@@ -5,7 +5,11 @@ python benchmarks/balance.py --config configs/demo.yaml --records DIR --runs DIR
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import numpy as np
+from bench_cli import parse_arguments
 from conversion_common import (
     add_arguments,
     difference,
@@ -19,7 +23,13 @@ from conversion_common import (
     write,
 )
 
+from avsc_tf.cli import run_tool
 from avsc_tf.evaluation.from_features import Convert, Streams
+
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --runs {out} --seeds 1 --variants fixed uncertainty "
+    "--json {out}/found.json"
+)
 
 VARIANTS: dict[str, dict[str, object]] = {
     "fixed": {"modality_dropout": 0.0, "loss_balance": "fixed"},
@@ -42,10 +52,10 @@ def given(convert: Convert, which: str) -> Convert:
     return partly
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = add_arguments(__doc__)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="`fixed` among them")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config, records, sentences = opened(args)
     rows: dict[str, dict[str, list]] = {}
     for variant, settings in ((name, VARIANTS[name]) for name in args.variants):
@@ -80,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -25,6 +25,7 @@ from typing import Any
 import keras
 import numpy as np
 import soxr
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
@@ -48,6 +49,11 @@ from avsc_tf.timebase import Timebase
 from avsc_tf.training.converted_features import conversion_of_run, converted_recordings
 from avsc_tf.training.wavenet import train_wavenet
 
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --run {demo}/run --out {out} --only natural --sentences 1 "
+    "--json {out}/found.json"
+)
+
 VARIANTS: dict[str, dict[str, str]] = {  # the first is what the others are compared with
     "natural": {"train_features": "natural"},
     "converted": {"train_features": "converted"},
@@ -68,7 +74,7 @@ class Asked:
     pitch: voice.PitchTrack
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--records", type=Path, required=True, metavar="DIR")
@@ -77,7 +83,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="V")
     parser.add_argument("--sentences", type=int, help="at most so many, evenly spread")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = config_from_args(args)
     records = open_records(args.records, config)
     estimator = PitchEstimator.load(PACKAGED_PITCH)

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import soxr
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
@@ -56,6 +57,11 @@ from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.records.reader import Records, open_records
 from avsc_tf.timebase import Timebase
 from avsc_tf.training.wavenet import load_initial_weights
+
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --weights {demo}/run/wavenet/model.weights.h5 --clips 1 "
+    "--without-matching --spectrograms {out} --json {out}/found.json"
+)
 
 DECIMALS = {
     "pitch_cents": 1,
@@ -86,7 +92,7 @@ class Voice:
     sampler: WaveNetSampler
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("folders", type=Path, nargs="*")
@@ -99,7 +105,7 @@ def main() -> int:
     parser.add_argument("--without-matching", action="store_true", help="also each WaveNet without mel matching")
     parser.add_argument("--spectrograms", type=Path, metavar="DIR", help="write FOLDER_NAME.png: all side by side")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = config_from_args(args)
     voices = [make_voice(path, config) for path in args.weights]
     result = {}

@@ -20,12 +20,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
@@ -37,26 +38,29 @@ from avsc_tf.records.writer import ShardWriter
 from avsc_tf.schema import PAIR
 from avsc_tf.timebase import Timebase
 
+SMOKE = "--config {demo}/demo.yaml --pairs 10 --rounds 1 --no-memory --json {out}/found.json"
+
 N_FRAMES = 150  # 6 s, about the paper's mean utterance
 HELD_MB, STREAMED_MB = 1 << 20, 0
 MEMORY_BATCH = 4  # small, so that a tenth of the pairs also fills the batches that are read ahead
 Sample = tuple[float, float]  # wall and CPU seconds a batch
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--pairs", type=int, default=200, help="3.3 MB each at the paper's sizes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-step", action="store_true", help="reading alone")
+    parser.add_argument("--no-memory", action="store_true", help="leave the growth of memory out")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = config_from_args(args)
     with tempfile.TemporaryDirectory() as folder:
         result: dict[str, Any] = {"pairs": args.pairs, "batch_size": config.conversion.batch_size}
         records, result["written_mb_a_second"] = write_records(Path(folder), config, args.pairs)
         result["megabytes"] = sum(shard.n_bytes for shard in records.manifest.shards) / 1e6
-        result["peak_growth_mb"] = peak_growth_mb(Path(folder), config)
+        result["peak_growth_mb"] = {} if args.no_memory else peak_growth_mb(Path(folder), config)
         result["rows"] = measure(records, config, rounds=args.rounds, with_step=not args.no_step)
     show(result)
     if args.json:

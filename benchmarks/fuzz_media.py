@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from bench_cli import parse_arguments
 from fuzz_bombs import bombs, elsewhere, pointers
 from fuzz_seeds import all_seeds, make_seeds, mutated
 
@@ -37,6 +39,8 @@ from avsc_tf.service.metrics import resident_bytes
 from avsc_tf.service.processes import ProcessEndedError
 from avsc_tf.service.sandbox import RefusedUploadError, Sandbox, Wanted
 from avsc_tf.service.settings import ClipSettings, DecoderSettings
+
+SMOKE = "--files 20 --json {out}/found.json"
 
 __all__ = ["WALL_SECONDS", "fuzz", "make_seeds"]
 WALL_SECONDS = 20.0
@@ -174,13 +178,13 @@ def _slope(held: list[dict[str, dict[str, float]]], name: str) -> list[float] | 
     return [round(float(slope), 1), round(float(1.96 * error), 1)]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=2000, metavar="N")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first file of the seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     found = fuzz(args.files, args.seed, first=args.first, show=True)
     for name, value in found.items():
         print(f"{name:18} {value}")

@@ -19,13 +19,14 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import keras
 import numpy as np
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
@@ -43,6 +44,12 @@ from avsc_tf.records.reader import Records, decode_frames, open_records
 from avsc_tf.training.appearance import start_in_closed_form
 from avsc_tf.training.converted_features import conversion_of_run
 from avsc_tf.training.image import train_image
+
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --run {demo}/run --source {demo}/corpus/source "
+    '--target {demo}/corpus/target --out {out} --only "warp, one take, steady, LSGAN" --trivial --sentences 1 '
+    "--json {out}/found.json"
+)
 
 FRAME_EVERY = 4  # frames compared pixel by pixel
 FRAMES_A_BATCH = 32
@@ -95,7 +102,7 @@ class Asked:
     spoken: np.ndarray  # bool [T]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("--records", type=Path, required=True, metavar="DIR")
@@ -107,7 +114,7 @@ def main() -> int:
     parser.add_argument("--trivial", action="store_true", help="measure the trivial answers, too")
     parser.add_argument("--sentences", type=int, help="at most so many, evenly spread")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = config_from_args(args)
     records = open_records(args.records, config)
     asked = _asked(records, args.run, held_out_sentences(records, Folders(args.source, args.target)), args.sentences)

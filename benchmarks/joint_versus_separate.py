@@ -10,8 +10,11 @@ python benchmarks/joint_versus_separate.py --config configs/demo.yaml --records 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from bench_cli import parse_arguments
 from conversion_common import (
     Rows,
     add_arguments,
@@ -26,11 +29,17 @@ from conversion_common import (
     write,
 )
 
+from avsc_tf.cli import run_tool
 from avsc_tf.config import Config
 from avsc_tf.evaluation.from_features import Convert, Streams, conversion_figures, together_figures
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.records.reader import Records
+
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --runs {out} --seeds 1 --set conversion.epochs=0 "
+    "--json {out}/found.json"
+)
 
 SHOWN = ("mcd_db", "lip_error", "opening_r", "width_r", "sound_lips_r", "canonical_r", "lag_size")
 
@@ -64,8 +73,8 @@ def networks(config: Config, records: Records, runs: Path, seed: int) -> dict[st
     }
 
 
-def main() -> None:
-    args = add_arguments(__doc__).parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_arguments(__file__, add_arguments(__doc__), argv, smoke=SMOKE)
     config, records, sentences = opened(args)
     rows: dict[str, list[Rows]] = {"joint": [], "separate": []}
     for seed in range(args.seeds):
@@ -101,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_cli import parse_arguments
 from tqdm import tqdm
 
+from avsc_tf.cli import run_tool
 from avsc_tf.config import Config, load_config
 from avsc_tf.evaluation import sync
 from avsc_tf.evaluation.lip_correlation import LipCorrelation, Streams, naive_canonical_r, naive_null
@@ -25,6 +28,11 @@ from avsc_tf.features.face import FaceTracker, face_clip
 from avsc_tf.features.keypoints import mouth_opening
 from avsc_tf.media.clips import find_clips, load_clip
 from avsc_tf.timebase import Timebase
+
+SMOKE = (
+    "--config {demo}/demo.yaml --clips {demo}/corpus/target --tracked {out} --n-clips 6 --plot {out}/plot.png "
+    "--json {out}/found.json"
+)
 
 Clip = dict[str, np.ndarray]  # waveform, keypoints, found
 N_FOLDS = 5
@@ -165,7 +173,7 @@ def plot(path: Path, found: dict[str, Any], name: str) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, metavar="DIR", help="natural clips of one speaker")
     parser.add_argument("--config", type=Path, required=True)
@@ -174,13 +182,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--name", default="natural clips", help="title of the plot")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = load_config(args.config)
     timebase = Timebase.from_config(config.time)
     clips = tracked(config, args.clips, args.tracked, args.n_clips)
     natural = [streams(clip, timebase) for clip in clips]
     found = summary(held_out_rows(clips, timebase), offset_errors(clips, timebase))
-    found["r_by_components"] = {f"{a}, {b}": mean_r(natural, n_mel=a, n_lips=b) for a, b in COMPONENTS}
+    n_frames = 0.8 * sum(len(lips) for _, lips in natural)  # of a fold's training; fewer than 3 each say nothing
+    fitting = [(a, b) for a, b in COMPONENTS if 3 * (a + b) <= n_frames / 2]
+    found["r_by_components"] = {f"{a}, {b}": mean_r(natural, n_mel=a, n_lips=b) for a, b in fitting}
     found["r_by_training_sentences"] = {n: mean_r(natural, n_train=n) for n in TRAINING if n <= 0.8 * len(natural)}
     args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if args.plot:
@@ -189,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

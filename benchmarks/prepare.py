@@ -19,10 +19,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from bench_cli import need_package, parse_arguments
+
+from avsc_tf.cli import run_tool
+
+SMOKE = "stages vgg --clips 2 --rounds 1 --set face.vgg_px=32 face.vgg_batch=1 --json {out}/found.json"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GLOG_minloglevel", "3")
@@ -32,7 +38,7 @@ NAMES = ["bbaf2n", "lrwz5a", "swiz3n", "pgiy8s", "lwbr4p", "sgax1n", "bwat9a", "
 ROUNDS = 5
 
 
-def paper_config(*overrides: str) -> Any:
+def paper_config(overrides: Sequence[str]) -> Any:
     from avsc_tf.config import load_config
 
     return load_config(ROOT / "configs" / "paper.yaml", ["face.vgg_weights=untrained", *overrides])
@@ -91,7 +97,7 @@ def stages(args: argparse.Namespace) -> dict[str, Any]:
     from avsc_tf.records.prepare import prepare
 
     use_one_core()
-    config = paper_config()
+    config = paper_config(args.overrides)
     clock = StageClock()
     with tempfile.TemporaryDirectory() as name:
         clips, out = make_clips(Path(name) / "clips", NAMES[: args.clips]), Path(name) / "records"
@@ -124,7 +130,7 @@ def stages(args: argparse.Namespace) -> dict[str, Any]:
     return {"frames": n_frames, "cpu_ms_per_frame": ms, "total": total, "share_beside_vgg": beside}
 
 
-def torch_vgg19_fc1() -> Any:
+def torch_vgg19_fc1(side_px: int) -> Any:
     """VGG-19 up to fc1 and its ReLU, as Simonyan and Zisserman describe it."""
     from torch import nn
 
@@ -135,18 +141,20 @@ def torch_vgg19_fc1() -> Any:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 * 7 * 7, 4096), nn.ReLU(inplace=True)).eval()
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(512 * (side_px // 32) ** 2, 4096), nn.ReLU(inplace=True)
+    ).eval()
 
 
-def torch_candidates(batch: int) -> dict[str, Callable[[], Any]]:
+def torch_candidates(batch: int, side_px: int) -> dict[str, Callable[[], Any]]:
     """Every way PyTorch offers that might be the fastest on this CPU."""
     import torch
 
     found: dict[str, Callable[[], Any]] = {}
     for dtype in (torch.float32, torch.bfloat16):
         for layout in (torch.contiguous_format, torch.channels_last):
-            model = torch_vgg19_fc1().to(dtype=dtype, memory_format=layout)
-            images = torch.rand(batch, 3, 224, 224).to(dtype=dtype, memory_format=layout)
+            model = torch_vgg19_fc1(side_px).to(dtype=dtype, memory_format=layout)
+            images = torch.rand(batch, 3, side_px, side_px).to(dtype=dtype, memory_format=layout)
             name = f"{str(dtype).removeprefix('torch.')} {str(layout).removeprefix('torch.')}"
             found[name] = functools.partial(model, images)
             with torch.inference_mode():
@@ -158,6 +166,8 @@ def torch_candidates(batch: int) -> dict[str, Callable[[], Any]]:
 def vgg(args: argparse.Namespace) -> dict[str, Any]:
     """One thread each, the same batch, in turns; the peer is the fastest of all of PyTorch's candidates."""
     import numpy as np
+
+    need_package("torch")
     import torch
 
     from avsc_tf.features.appearance import Vgg19Features
@@ -165,7 +175,7 @@ def vgg(args: argparse.Namespace) -> dict[str, Any]:
 
     use_one_core()
     torch.set_num_threads(1)
-    config = paper_config()
+    config = paper_config(args.overrides)
     batch = config.face.vgg_batch
     crops = np.random.default_rng(0).integers(0, 255, (batch, 256, 256, 3)).astype(np.uint8)
     extractor = Vgg19Features(config.face, config.seed)
@@ -179,11 +189,11 @@ def vgg(args: argparse.Namespace) -> dict[str, Any]:
             run()
             return 1000 * (time.perf_counter() - start) / batch
 
-    candidates = torch_candidates(batch)
+    candidates = torch_candidates(batch, config.face.vgg_px)
     tried = {name: min(timed(run) for _ in range(3)) for name, run in candidates.items()}
     best = min(tried, key=lambda name: tried[name])
     timed(ours)
-    pairs = [(timed(ours), timed(candidates[best])) for _ in range(max(ROUNDS, args.rounds))]
+    pairs = [(timed(ours), timed(candidates[best])) for _ in range(args.rounds)]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(x / y for x, y in pairs)
     for name, value in sorted(tried.items(), key=lambda item: item[1]):
@@ -201,7 +211,7 @@ def workers(args: argparse.Namespace) -> dict[str, Any]:
     from avsc_tf.records.clip_tasks import ClipTask
     from avsc_tf.records.workers import in_processes
 
-    config = paper_config()
+    config = paper_config(args.overrides)
     with tempfile.TemporaryDirectory() as name:
         clips = make_clips(Path(name), NAMES[: args.clips])
         tasks = [ClipTask(clip, config) for clip in find_clips(clips / "source")]
@@ -213,7 +223,7 @@ def workers(args: argparse.Namespace) -> dict[str, Any]:
             return time.perf_counter() - start
 
         pairs = []
-        for _ in range(max(ROUNDS, args.rounds)):
+        for _ in range(args.rounds):
             pairs.append((seconds(1), seconds(2)))
             print(f"one worker {pairs[-1][0]:6.1f} s, two {pairs[-1][1]:6.1f} s", flush=True)
     ratio = statistics.median(one / two for one, two in pairs)
@@ -274,18 +284,21 @@ def _peaks_in_mib(n_clips: int) -> dict[str, float]:
     return {"parent": parent, "worker": worker}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = {"stages": stages, "vgg": vgg, "workers": workers, "memory": memory}
-    parser.add_argument("what", choices=kinds)
+    parser.add_argument("what", nargs="+", metavar="WHAT", help=", ".join(kinds))
+    parser.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--clips", type=int, default=4, help="of each speaker")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    args = parser.parse_args()
-    figures = kinds[args.what](args)
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
+    if unknown := set(args.what) - set(kinds):
+        parser.error(f"no kind {', '.join(unknown)}; kinds are {', '.join(kinds)}")
+    figures = {what: kinds[what](args) for what in args.what}
     if args.json:
-        args.json.write_text(json.dumps({"benchmark": f"prepare {args.what}", **figures}, indent=1), encoding="utf-8")
+        args.json.write_text(json.dumps({"benchmark": "prepare", **figures}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

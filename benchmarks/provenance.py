@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import soxr
+from bench_cli import need_package, parse_arguments
 from provenance_attacks import ATTACKS, PICTURE, SOUND, Clip, aac, through_h264
 from provenance_figures import figures
 from tqdm import tqdm
@@ -41,6 +42,8 @@ from avsc_tf.provenance.code import N_VALUES, PAYLOAD_BITS, Detection
 from avsc_tf.provenance.picture_mark import mark_frames
 from avsc_tf.provenance.picture_search import detect_picture
 from avsc_tf.provenance.sound_mark import detect_sound, mark_sound
+
+SMOKE = "--corpus {demo}/corpus/target --every 8 --quick --json {out}/found.json"
 
 FPS = 25
 SUFFIXES = (".mp4", ".mpg", ".wav", ".flac")
@@ -186,14 +189,15 @@ def measure(path: Path, kind: str, *, quick: bool) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", required=True, type=Path, metavar="FILE")
     for kind in ("converted", "corpus", "recordings"):
         parser.add_argument(f"--{kind}", nargs="+", type=Path, default=[], metavar="DIR")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth clip of a folder")
     parser.add_argument("--quick", action="store_true", help="only the attacks that must be survived; no wrong keys")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
+    need_package("pesq")
     assert N_VALUES == 256
     jobs = [
         (path, kind)

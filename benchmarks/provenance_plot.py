@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from bench_cli import parse_arguments
 from matplotlib.figure import Figure
 
+from avsc_tf.cli import run_tool
 from avsc_tf.evaluation.plots import RULE, STYLE
+
+SMOKE = "{root}/docs/figures/provenance.json --out {out}/plot.png"
 
 SHOWN = {"unmarked": "#8a94a3", "all three together": "#c8553d", "as written": "#2f6f9f"}
 # A score that one place, or all places of a clip of 3 s, must pass: exp(-z^2 / 2) x payloads x places x 2 = 1e-6.
 HURDLES = {"sound": (16, 120), "picture": (8, 1)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", type=Path, metavar="JSON")
     parser.add_argument("--out", required=True, type=Path, metavar="PNG")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     found = json.loads(args.figures.read_text(encoding="utf-8"))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.8, 3.4), layout="constrained")
@@ -46,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -23,11 +23,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_cli import parse_arguments
 from scipy import stats
 
 from avsc_tf.cli import run_tool
@@ -37,6 +39,8 @@ from avsc_tf.errors import ServiceError
 from avsc_tf.media.mux import write_video
 from avsc_tf.media.video import read_frames
 from avsc_tf.service.metrics import resident_bytes
+
+SMOKE = "--bundle {demo}/run --clients 3 --requests 20 --json {out}/found.json"
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_FRAMES, DAMAGED_EVERY = 10, 8
@@ -191,13 +195,13 @@ def slope(values: list[float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in {**kib, "first_mib": first, "last_mib": last}.items()}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, nargs="+", required=True, metavar="RUN")
     parser.add_argument("--clients", type=int, default=64, metavar="N")
     parser.add_argument("--requests", type=int, default=1000, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     with tempfile.TemporaryDirectory() as name:
         process, port = start(args.bundle, Path(name) / "data")
         try:

@@ -14,13 +14,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.signal
 import soxr
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import run_tool
 from avsc_tf.config import SyncConfig
@@ -28,6 +29,8 @@ from avsc_tf.errors import MediaError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avsc_tf.media.synchrony import RATE_HZ, measure_synchrony
+
+SMOKE = "--trials 1 --json {out}/found.json"
 
 WORLD_HZ = 16000
 
@@ -160,12 +163,12 @@ def _speech_of(folders: list[Path]) -> list[np.ndarray]:
     return [read_audio(path, sample_rate_hz=WORLD_HZ) for path in files]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*")
     parser.add_argument("--trials", type=int, default=20, help="of each row")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     rng = np.random.default_rng(1)
     sounds = _speech_of(args.folders) or [made_speech(3.0, rng) for _ in range(100)]
     speech = np.concatenate(sounds)

@@ -22,12 +22,20 @@ import os
 import platform
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from bench_cli import need_package, parse_arguments
 
 from avsc_tf.cli import run_tool
 from avsc_tf.config import Config, load_config
 from avsc_tf.runs import NETWORKS
+
+SMOKE = (
+    "--config {root}/tests/training/peer.yaml --rounds 1 --networks conversion --batch conversion=2 "
+    "--records {demo}/records --records-config {demo}/demo.yaml --json {out}/found.json"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCHES = {"conversion": 16, "wavenet": 1, "image": 8}  # what 24 GB hold beside other programs, both frameworks at once
@@ -38,14 +46,15 @@ MAX_INPUT_SHARE = 0.03
 Row = dict[str, Any]
 
 
-def main() -> int:
-    args = _arguments()
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
+    need_package("torch")
     import keras
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     keras.utils.set_random_seed(1)
-    config = load_config(ROOT / "configs" / "paper.yaml", args.overrides)
+    config = load_config(args.config, args.overrides)
     batches = {**BATCHES, **{name: int(size) for name, size in (one.split("=") for one in args.batch)}}
     result = {
         "benchmark": "training",
@@ -62,10 +71,11 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "paper.yaml", metavar="FILE")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--batch", nargs="+", default=[], metavar="NETWORK=N", help=f"default: {BATCHES}")
     parser.add_argument("--rounds", type=int, default=5)
@@ -74,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=Path, metavar="DIR", help="to measure the input pipeline on")
     parser.add_argument("--records-config", type=Path, default=ROOT / "configs" / "demo.yaml", metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    return parser.parse_args()
+    return parse_arguments(__file__, parser, argv, smoke=SMOKE)
 
 
 def measure(config: Config, network: str, batch_size: int, args: argparse.Namespace) -> list[Row]:

@@ -23,6 +23,7 @@ from avsc_tf.records.reader import Records
 from avsc_tf.timebase import Timebase
 from avsc_tf.training.conversion import conversion_training
 from avsc_tf.training.image import build_gan
+from avsc_tf.training.interruption import Interruption
 from avsc_tf.training.model import TrainingModel
 from avsc_tf.training.steps import Execution
 from avsc_tf.training.wavenet import ADAM_BETA_2, wavenet_training
@@ -91,7 +92,7 @@ def our_training(config: Config, network: str) -> TrainingModel:
 def ours(config: Config, network: str, batch: Batch) -> Contender:
     """The step of `training.steps`, as the settings have it."""
     training = our_training(config, network)
-    execution = Execution(training, getattr(config, network))
+    execution = Execution(training, getattr(config, network), Interruption())
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     calls = execution.run(dataset, 10**9)
     return Contender(lambda: next(calls))

@@ -16,9 +16,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench_cli import parse_arguments
 from conversion_common import add_arguments, write
 from verdict_pooling import pool, table_text
 from verdict_systems import Systems, check_settings, make_systems
@@ -28,16 +30,21 @@ from avsc_tf.config import Config
 from avsc_tf.evaluation.videos.material import CONVERTED, VERSUS
 from avsc_tf.records.reader import open_records
 
+SMOKE = (  # training alone: an evaluation takes a minute, and tests run it and the pooling by themselves
+    "--config {demo}/demo.yaml --records {demo}/records --set wavenet.facial_channels=0 --set conversion.epochs=0 "
+    "--set image.epochs=0 --runs {out} --seeds 1 --only-train --json {out}/found.json"
+)
+
 EVALUATE = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 REPORT = "report.json"
 PER_SEED = (CONVERTED, VERSUS)  # the other rows are the same for every seed
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = add_arguments(__doc__)
     parser.add_argument("--second-take", type=Path, metavar="DIR", help="the target saying the sentences once more")
     parser.add_argument("--only-train", action="store_true", help="make the run folders and measure nothing")
-    return parser.parse_args()
+    return parse_arguments(__file__, parser, argv, smoke=SMOKE)
 
 
 def evaluated(systems: Systems, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -75,8 +82,8 @@ def about(config: Config) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     config = config_from_args(args)
     check_settings(config)
     records = open_records(args.records, config)

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from bench_cli import parse_arguments
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avsc_tf.cli import run_tool
 from avsc_tf.evaluation.plots import INK, RULE, STYLE
 from avsc_tf.evaluation.videos.drawings import COLOURS, NULL_COLOUR
 from avsc_tf.evaluation.videos.material import CONVERTED, TARGET, VERSUS
+
+SMOKE = "demo={root}/docs/figures/verdict_demo.json --out {out}/plot.png"
 
 SHOWN = {TARGET: "target,\nnatural", CONVERTED: "joint\n(proposed)", VERSUS: "separate\n(baseline)"}
 
@@ -48,11 +54,11 @@ def panel(axes: Axes, title: str, found: dict[str, Any]) -> None:
     axes.set_axisbelow(True)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verdicts", nargs="+", metavar="TITLE=JSON", help="written by benchmarks/verdict.py")
     parser.add_argument("--out", required=True, type=Path, metavar="PNG")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     named = [text.split("=", 1) for text in args.verdicts]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.4 * len(named), 4.2), layout="constrained")
@@ -64,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

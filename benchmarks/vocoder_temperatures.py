@@ -15,13 +15,14 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import copy_synthesis as copies
 import numpy as np
 import soxr
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
 from avsc_tf.config import Config
@@ -33,10 +34,15 @@ from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.timebase import Timebase
 
+SMOKE = (
+    "--config {demo}/demo.yaml --records {demo}/records --weights {demo}/run/wavenet/model.weights.h5 --clips 1 "
+    "--temperatures 0.8 --voiced 0.5 --passes 1 2 --out {out}/found.json"
+)
+
 Scores = dict[str, dict[str, dict[str, float | None]]]  # sentence -> row -> figure -> value
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_arguments(parser)
     parser.add_argument("folders", type=Path, nargs="*")
@@ -47,7 +53,7 @@ def main() -> int:
     parser.add_argument("--voiced", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     parser.add_argument("--passes", type=int, nargs="+", default=[6, 12, 20], help="rising")
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     args.training, args.no_face, args.starting_with = True, False, ""
     config = config_from_args(args)
     speaker = copies.make_voice(args.weights, config)

@@ -16,23 +16,29 @@ import json
 import platform
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import joblib
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import config_from_args, run_tool
 from avsc_tf.config import Config, WaveNetConfig
+
+SMOKE = (
+    "--config {root}/tests/training/peer.yaml --rounds 2 --turn-seconds 0.02 --xla-batches 1 --plot {out}/plot.png "
+    "--json {out}/found.json"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER_SIZE = {"n_layers": 40, "residual_channels": 64, "skip_channels": 256, "post_channels": 512, "n_classes": 1024}
 Row = dict[str, Any]
 
 
-def main() -> int:
-    args = _arguments()
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
     config, n_threads = config_from_args(args), args.threads or joblib.cpu_count()
     result = measure(config, args, n_threads)
     show(result)
@@ -45,7 +51,7 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=str(ROOT / "configs" / "paper.yaml"), metavar="FILE")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
@@ -57,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="/CPU:0", help="of TensorFlow XLA")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE")
-    return parser.parse_args()
+    return parse_arguments(__file__, parser, argv, smoke=SMOKE)
 
 
 def measure(config: Config, args: argparse.Namespace, n_threads: int) -> dict[str, Any]:

@@ -28,10 +28,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_cli import parse_arguments
 
 from avsc_tf.cli import run_tool
 from avsc_tf.config import Config, load_config
 from avsc_tf.evaluation.copy_synthesis import write_json
+
+SMOKE = (
+    '{demo}/corpus/target --config {demo}/demo.yaml --out {out} --cpu-seconds 0.5 --clips 1 --only "paper\'s form" '
+    "--plot {out}/plot.png"
+)
 
 PAPER_FORM = ("n_classes=1024", "pre_emphasis=0", "input_features=companded", "pitch_input=none", "prediction_order=0")
 VARIANTS: dict[str, tuple[str, ...]] = {  # changes of wavenet settings
@@ -72,7 +78,7 @@ class Speech:
     spoken: Sequence[Any]  # short pieces of held-out recordings, to be generated
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*", help="speech; the last recordings by digest are held out")
     parser.add_argument("--config", default="configs/pretrain.yaml")
@@ -81,7 +87,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--clips", type=int, default=4, help="held-out recordings that are spoken at each point")
     parser.add_argument("--plot", type=Path, help="draw what OUT holds, and print it as a table")
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     missing = [name for name in args.only if not result_path(args.out, name).is_file()]
     if missing and args.folders:
         base = variant_config(args.config, ())
@@ -177,7 +183,7 @@ def learn(config: Config, speech: Speech, *, cpu_seconds: float) -> dict[str, An
 
 def constant_rate(config: Config) -> Config:
     """The schedule is set step by step, over CPU seconds: how many steps they hold is not known before."""
-    return replace(config, wavenet=replace(config.wavenet, lr_schedule="constant"))
+    return replace(config, wavenet=replace(config.wavenet, lr_schedule="constant", warmup_steps=0))
 
 
 def _train(model: Any, crops: Any, config: Config, cpu_seconds: float) -> Iterator[tuple[float, int, float]]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import probe_video, read_frames
 from avsc_tf.runs import NETWORKS
 
+Done = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("tiny.yaml")
 DROPOUT = load_config(CONFIG).conversion.modality_dropout
@@ -45,28 +45,10 @@ STAGES = (
 )
 
 
-def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-
-
-def run_demo(out: Path) -> subprocess.CompletedProcess[str]:
-    return tool("demo", "run", "--config", CONFIG, "--out", out)
-
-
-def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return tool("convert", *arguments, "--vocoder", "griffin-lim")
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished demo folder."""
-    out = tmp_path_factory.mktemp("demo")
-    done = run_demo(out)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.splitlines()[-1].strip() == str(out / "report.html")
-    return out
+@pytest.fixture
+def convert(tool: Callable[..., Done]) -> Callable[..., Done]:
+    """tools/convert.py with the quick voice."""
+    return lambda *arguments: tool("convert", *arguments, "--vocoder", "griffin-lim")
 
 
 @pytest.fixture
@@ -81,7 +63,7 @@ def stream_seconds(path: Path, kind: str) -> float:
         return float(stream.duration * Fraction(stream.time_base))
 
 
-def assert_one_error_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def assert_one_error_line(done: Done, *parts: str) -> None:
     """Exit code 2, one line that begins with `error:` and holds all parts, and no traceback."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -116,7 +98,9 @@ def test_the_consent_travels_to_the_run(demo: Path) -> None:
     assert set(read_digests(demo / "run")) == {*parts, "statistics.npz", "consent.yaml"}
 
 
-def test_no_conversion_after_the_last_day(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_no_conversion_after_the_last_day(
+    demo: Path, clip: Path, tmp_path: Path, tool: Callable[..., Done], convert: Callable[..., Done]
+) -> None:
     """Refused; renewed by the command that trained the run, without training."""
     run = tmp_path / "run"
     shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("logs", "checkpoints"))
@@ -192,15 +176,17 @@ def test_a_vocoder_that_fails_the_gate_is_not_chosen(demo: Path) -> None:
     assert "has not passed the gate" in choice["text"]
 
 
-def test_second_run_reuses_everything(demo: Path) -> None:
+def test_second_run_reuses_everything(demo: Path, tool: Callable[..., Done]) -> None:
     before = {path: path.stat().st_mtime_ns for path in demo.rglob("*.mp4")}
-    done = run_demo(demo)
+    done = tool("demo", "run", "--config", CONFIG, "--out", demo)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": reused") == len(STAGES)
     assert {path: path.stat().st_mtime_ns for path in demo.rglob("*.mp4")} == before
 
 
-def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_good_clips_are_converted_beside_bad_ones(
+    demo: Path, clip: Path, tmp_path: Path, convert: Callable[..., Done]
+) -> None:
     """Every kind of bad clip of the issue in one call; each gets its line, and the good clip its video."""
     bad = {
         "missing": (tmp_path / "missing.mp4", "no such file"),
@@ -220,7 +206,7 @@ def test_good_clips_are_converted_beside_bad_ones(demo: Path, clip: Path, tmp_pa
     assert abs(probe_video(out / clip.name).n_frames - probe_video(clip).n_frames) <= 1
 
 
-def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path, convert: Callable[..., Done]) -> None:
     """A silent video and a sound alone give voice and face, of their own length, and a word about what was missing."""
     silent, blind = (without(clip, kind, tmp_path / f"no_{kind}.mp4") for kind in ("audio", "video"))
     waveform = read_audio(clip, sample_rate_hz=48000)[:50000]  # 26.04 frames
@@ -239,7 +225,7 @@ def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path) -> None:
     assert all("was not trained for that" in note for note in notes) is (not DROPOUT)
 
 
-def test_the_probe(demo: Path, tmp_path: Path) -> None:
+def test_the_probe(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     folders = ("--bundle", demo / "run", "--records", demo / "records")
     done = tool("probe", *folders, "--corpus", demo / "corpus", "--out", tmp_path / "probe")
     assert done.returncode == 0, done.stderr
@@ -254,7 +240,7 @@ def test_the_probe(demo: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "other" / "probe.json").read_text(encoding="utf-8"))["about"]["times"] == "DTW path"
 
 
-def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path) -> None:
+def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     """A second call makes nothing again, and measures a changed video alone."""
     out = tmp_path / "evaluation"
     arguments = ("--bundle", demo / "run", "--records", demo / "records", "--out", out)
@@ -281,7 +267,7 @@ def test_the_evaluation_of_a_run(demo: Path, tmp_path: Path) -> None:
     assert changed == [out / "measured" / "mean" / "neutral_00.json"]
 
 
-def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path) -> None:
+def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     out, videos = tmp_path / "evaluation", demo / "held_out" / "griffin-lim"
     folders = ("--reference", demo / "corpus" / "target", "--source", demo / "corpus" / "source", "--out", out)
     done = tool("evaluate", "--videos", videos, "--versus", videos, *folders)
@@ -302,7 +288,7 @@ def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path) -> None:
     assert_one_error_line(done, "no video has a recording", "stranger", "Rename them")
 
 
-def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path) -> None:
+def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     bundle = ("--bundle", demo / "run", "--out", tmp_path / "out")
     assert_one_error_line(tool("evaluate", *bundle), "--records", "held-out sentences")
     assert_one_error_line(tool("evaluate", *bundle, "--records", tmp_path), "config.yaml: no such file", "prepare.py")
@@ -315,7 +301,9 @@ def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path) -> None:
     assert_one_error_line(done, "side_by_side.mp4", "Name a longer video")
 
 
-def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_failed_conversion_keeps_the_old_video(
+    demo: Path, clip: Path, tmp_path: Path, convert: Callable[..., Done]
+) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"older")
     done = convert(truncated(clip, tmp_path / "cut.mp4"), "--bundle", demo / "run", "--out", out)
@@ -323,7 +311,7 @@ def test_a_failed_conversion_keeps_the_old_video(demo: Path, clip: Path, tmp_pat
     assert out.read_bytes() == b"older"
 
 
-def test_a_bundle_with_a_missing_part(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_a_missing_part(demo: Path, clip: Path, tmp_path: Path, convert: Callable[..., Done]) -> None:
     run = tmp_path / "run"
     shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
     (run / "image" / "model.weights.h5").unlink()
@@ -332,14 +320,14 @@ def test_a_bundle_with_a_missing_part(demo: Path, clip: Path, tmp_path: Path) ->
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_records_of_other_settings(demo: Path, tmp_path: Path) -> None:
+def test_records_of_other_settings(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     arguments = ("--config", CONFIG, "--set", "acoustic.fmin_hz=50", "--records", demo / "records")
     done = tool("train", "conversion", *arguments, "--out", tmp_path / "run")
     assert_one_error_line(done, "records", "made with other settings", "acoustic.fmin_hz")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_without_pairs(demo: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_folder_without_pairs(demo: Path, clip: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     source = tmp_path / "source"
     source.mkdir()
     shutil.copy(clip, source / "other.mp4")

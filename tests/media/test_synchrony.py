@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from fractions import Fraction
 
 import numpy as np
@@ -27,11 +26,9 @@ LIMIT_MS = 1.0  # what is promised
 @pytest.fixture(scope="module")
 def bench(root):
     """The benchmark's rooms and sessions."""
-    spec = importlib.util.spec_from_file_location("synchrony_bench", root / "benchmarks" / "synchrony.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root / "benchmarks"))
+        return importlib.import_module("synchrony")
 
 
 @pytest.fixture(scope="module")

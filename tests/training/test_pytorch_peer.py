@@ -17,26 +17,6 @@ from avsc_tf.models.wavenet import build_wavenet
 torch = pytest.importorskip("torch", reason="optional: pip install avsc_tf[benchmarks]")
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = [  # the paper's form, every width another one
-    "face.n_vgg=40",
-    "conversion.audio_down_channels=[16,24,20]",
-    "conversion.facial_down_channels=[32,20,20]",
-    "conversion.fusion_channels=[48,48,36]",
-    "conversion.audio_up_channels=[24,16,12]",
-    "conversion.facial_up_channels=[20,32]",
-    "conversion.window_seconds=0.24",
-    "wavenet.n_layers=5",
-    "wavenet.dilation_cycle=3",
-    "wavenet.residual_channels=8",
-    "wavenet.skip_channels=12",
-    "wavenet.post_channels=20",
-    "wavenet.n_classes=64",
-    "wavenet.crop_seconds=0.12",
-    "image.size_px=64",
-    "image.dense_units=[24]",
-    "image.generator_channels=[6,6,8,10,6,5,3]",
-    "image.discriminator_channels=[4,6,8]",
-]
 
 
 @pytest.fixture
@@ -52,7 +32,7 @@ def peer(monkeypatch):
 
 @pytest.fixture
 def config():
-    return load_config(ROOT / "configs" / "paper.yaml", SMALL)
+    return load_config(Path(__file__).with_name("peer.yaml"))
 
 
 def pairs_of(config, pytorch):
