@@ -151,7 +151,7 @@ def locked_folder(folder: Path, name: str, *, wait: bool = False, doing: str = "
     """
     path = folder / f"{name}.lock"
     try:
-        file = path.open("a")
+        file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise OutputError(explain(error, path) or f"{path}: {error}. Name another folder.") from error
     with file:

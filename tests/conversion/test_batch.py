@@ -92,7 +92,7 @@ def is_long(value) -> bool:
 
 def test_a_disk_that_takes_one_file_less(converter, tmp_path) -> None:
     (tmp_path / "long.mp4").mkdir()
-    (tmp_path / "long.mp4" / "x").write_text("")
+    (tmp_path / "long.mp4" / "x").write_text("", encoding="utf-8")
     errors = converter.convert_jobs(jobs(tmp_path))
     assert list(errors) == [Path("long.mov")] and isinstance(errors[Path("long.mov")], OutputError)
     assert str(errors[Path("long.mov")]).startswith(f"{tmp_path}/long.mp4: Is a directory. Something else of that name")

@@ -25,7 +25,7 @@ sys.exit(run_tool(main))
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
 
     def main() -> None:
         (tmp_path / "file" / "x").mkdir()

@@ -64,7 +64,7 @@ def test_hdf5_on_a_full_disk(tmp_path: Path) -> None:
 
 def test_an_error_in_the_block_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a") as part:
-        part.write_text("")
+        part.write_text("", encoding="utf-8")
         _ = 1 / 0
     with pytest.raises(OutputError, match=r"^nowhere: No such file"), written_whole(tmp_path / "a"):
         Path("nowhere").read_bytes()
@@ -86,7 +86,7 @@ def test_one_line_names_the_file_and_the_remedy(error: Exception, line: str) -> 
 
 def test_tensorflows_errors_are_known(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(tf.errors.OpError) as found:
         tf.io.gfile.GFile(str(tmp_path / "file" / "x"), "w").write("x")
     assert explain(found.value) == (
@@ -99,13 +99,13 @@ def test_a_fault_of_the_program_is_no_files_fault() -> None:
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "letters.txt").write_text("")
+    (tmp_path / "letters.txt").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match=r"holds other things already \(letters.txt\).*a new or an empty folder"):
         claim_folder(tmp_path, ("report.json",))
-    (tmp_path / "report.json").write_text("")
+    (tmp_path / "report.json").write_text("", encoding="utf-8")
     claim_folder(tmp_path, ("report.json",))
     claim_folder(tmp_path / "new", ())
-    (tmp_path / "new" / ".hidden").write_text("")
+    (tmp_path / "new" / ".hidden").write_text("", encoding="utf-8")
     claim_folder(tmp_path / "new", ())
     with pytest.raises(OutputError, match=r"letters.txt: File exists\. Something else"):
         claim_folder(tmp_path / "letters.txt", ())
@@ -130,6 +130,6 @@ def test_one_process_at_a_time_has_a_folder(tmp_path: Path) -> None:
             raise AssertionError("held twice")
         with locked_folder(folder, "other"):
             other.kill()
-    (folder / "made.txt").write_text("")
+    (folder / "made.txt").write_text("", encoding="utf-8")
     with own_folder(folder, "work"):  # the lock file tells that the folder is its own
         pass

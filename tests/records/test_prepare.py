@@ -258,7 +258,7 @@ def test_what_nobody_foresaw_at_one_clip_does_not_end_the_batch(config, clips, w
 
 
 def test_a_folder_of_other_things_is_not_mixed_with(config, clips, tmp_path):
-    (tmp_path / "report.html").write_text("mine")
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match=r"holds other things already \(report.html\)"):
         prepare(config, clips / "source", clips / "target", tmp_path, progress=False)
     with pytest.raises(OutputError, match="holds other things already"):
