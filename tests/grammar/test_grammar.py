@@ -5,7 +5,6 @@ A minute of what `benchmarks/fuzz_grammar.py` does without end. The examples are
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import folders
@@ -52,21 +51,28 @@ def test_the_laws_find_a_wrong_sound(tmp_path, monkeypatch, change, kind):
     assert _kind_of_fault(Recipe(), tmp_path / "anna") == kind
 
 
+def test_the_laws_find_a_wrong_picture(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_turn", lambda *args, **kwargs: None)
+        assert _kind_of_fault(Recipe(turn=4), tmp_path / "mirrored") == "orientation"
+        assert _kind_of_fault(Recipe(turn=1), tmp_path / "turned") == "size"
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "tag", lambda context, colour: None)
+        assert _kind_of_fault(Recipe(colour="bt709 tv"), tmp_path / "coloured") == "colour"
+    lit_frames = Recipe.lit_frames
+    monkeypatch.setattr(Recipe, "lit_frames", lambda recipe: {number + 1 for number in lit_frames(recipe)})
+    assert _kind_of_fault(Recipe(), tmp_path / "late") == "picture's time"
+
+
 @pytest.mark.parametrize(
     "promised, written, kind",
     [
-        (Recipe(turn=4), Recipe(turn=0), "orientation"),
-        (Recipe(turn=1), Recipe(turn=0), "size"),
-        (Recipe(), Recipe(colour="bt709 tv"), "colour"),
-        (Recipe(frame_rate=Fraction(24)), Recipe(frame_rate=Fraction(25)), "picture's time"),
         (Recipe(beside=".wav .flac"), Recipe(beside=".wav"), "accepted"),
         (Recipe(), Recipe(beside=".wav .flac"), "refused"),
         (Recipe(), Recipe(name="another"), "clips found"),
     ],
 )
-def test_the_laws_find_a_wrong_clip(tmp_path, monkeypatch, promised, written, kind):
+def test_the_laws_find_a_wrong_folder(tmp_path, monkeypatch, promised, written, kind):
     """The folder holds one clip, and the recipe promises another."""
-
     monkeypatch.setattr(laws, "write_folder", lambda recipe, folder: folders.write_folder(written, folder))
-    monkeypatch.setattr(writing, "tag", lambda context, colour: None)
     assert _kind_of_fault(promised, tmp_path / "anna") == kind
