@@ -5,6 +5,7 @@ A minute of what `benchmarks/fuzz_grammar.py` does without end. The examples are
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import folders
@@ -30,6 +31,30 @@ EXAMPLES = 80  # 0.4 s each
 @given(recipe=recipes())
 def test_every_clip_is_read_as_it_was_drawn_or_refused(tmp_path_factory, recipe):
     examine(recipe, tmp_path_factory.mktemp("clips") / recipe.folder)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        # A length that FFmpeg guessed from the bit rate, or that counts from 0 or from hidden packets, is no truncation.
+        Recipe(suffix=".mkv", video_codec="ffv1", audio_codec="pcm_s16le", rate_hz=8000, layout="mono", written="live"),
+        Recipe(suffix=".wmv", video_codec="wmv2", audio_codec="wmav2", starts_at=Fraction(7)),
+        Recipe(suffix=".3gp", video_codec="mpeg4", sound_starts=Fraction(-3, 10), written="fragments"),
+        # Pictures were 40 ms late: FFmpeg delays H.264 in AVI, whether it is reordered or not.
+        Recipe(suffix=".avi", audio_codec="pcm_s16le"),
+        # The orientation in the bit stream was given up after each key frame.
+        Recipe(suffix=".mkv", turn=1, key_frames=5),
+        # One crackle of the decoder where pieces meet made the whole sound 3.4 dB quieter.
+        Recipe(
+            audio_codec="libopus",
+            joins=((Fraction(9, 10), Fraction(3, 50)), (Fraction(7, 5), Fraction(3, 50))),
+            seed=2,
+        ),
+    ],
+    ids=repr,
+)
+def test_what_was_found_once(tmp_path, recipe):
+    assert examine(recipe, tmp_path / "anna") == "read"
 
 
 def _kind_of_fault(recipe: Recipe, folder: Path) -> str:
