@@ -94,7 +94,7 @@ def first_stream(container: Any, kind: str, path: Path, track: int = 0) -> Any:
         kind: "video" (cover pictures left out) or "audio".
         track: which of them, counted from 1; 0: the default one.
     Raises:
-        MediaError: there is none, or no such track.
+        MediaError: there is none, no such track, or one that no decoder knows.
     """
     streams = _tracks(container, kind)
     if not streams:
@@ -102,7 +102,10 @@ def first_stream(container: Any, kind: str, path: Path, track: int = 0) -> Any:
         remedy = "Name a clip with both" + (", or lay its sound beside it as NAME.wav." if kind == "audio" else ".")
         raise MediaError(f"{path}: holds no {what} (no {kind} stream). {remedy}")
     check_track(path, len(streams), track)
-    return streams[track - 1] if track else next(filter(_is_default, streams), streams[0])
+    stream = streams[track - 1] if track else next(filter(_is_default, streams), streams[0])
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: the {kind} is coded in an unknown way. Export the recording again.")
+    return stream
 
 
 def check_track(path: Path, n_tracks: int, track: int) -> None:
