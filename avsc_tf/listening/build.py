@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import secrets
@@ -34,6 +35,7 @@ from avsc_tf.listening.page import page_html
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.mux import write_video
 from avsc_tf.media.remux import copy_picture, write_aac
+from avsc_tf.media.tables import decode_table, find_separator
 from avsc_tf.media.video import probe_video
 
 RATE_HZ = 48000
@@ -175,8 +177,9 @@ def _labels(path: Path | None, utterances: list[str]) -> dict[str, Label]:
         return {u: Label(emotion, u) for u, emotion in emotions.items()}
     if not path.is_file():
         raise ListeningError(f"{path}: no such file. Name a CSV with the columns utterance, emotion and sentence.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    text, _ = decode_table(path.read_bytes(), place=str(path))
+    separator = find_separator(text, ("utterance", "emotion", "sentence"))
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
     if not rows or not {"utterance", "emotion"} <= rows[0].keys():
         raise ListeningError(f"{path}: lacks the column utterance or emotion. Name them in its first line.")
     found = {row["utterance"]: Label(row["emotion"], row.get("sentence") or row["utterance"]) for row in rows}

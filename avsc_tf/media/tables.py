@@ -68,7 +68,7 @@ def read_table(path: Path, *, columns: Sequence[str], required: Sequence[str]) -
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise MediaError(f"{path}: has more than {MAX_TABLE_BYTES} bytes. Name a table of clips.")
     text, notes = decode_table(path.read_bytes(), place=str(path))
-    separator = _separator(text, columns)
+    separator = find_separator(text, columns)
     lines = _lines(text, separator, path)
     _, header = next(lines, (1, []))
     names = [name.strip() for name in header]
@@ -118,7 +118,7 @@ def _unknown_encoding(place: str) -> MediaError:
     return MediaError(f"{place}: is not UTF-8 text. Save the table as CSV in UTF-8 (spreadsheets offer 'CSV UTF-8').")
 
 
-def _separator(text: str, columns: Sequence[str]) -> str:
+def find_separator(text: str, columns: Sequence[str]) -> str:
     """The separator that finds most of the columns' names in the first line that holds any."""
     header = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
 

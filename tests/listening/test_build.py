@@ -119,7 +119,7 @@ def test_checks_can_be_counted(built: Path) -> None:
 def test_emotions_from_a_table(folders: dict[str, Path], tmp_path: Path) -> None:
     table = tmp_path / "emotions.csv"
     table.write_text(
-        "utterance,emotion,sentence\nneutral_03,calm,hello\nhappiness_strong_01,glad,hello\n", encoding="utf-8"
+        "utterance;emotion;sentence\nneutral_03;calm;hello\nhappiness_strong_01;glad;hello\n;;\n", encoding="utf-16"
     )
     systems = {"joint": folders["joint"]}
     build_test(tmp_path / "out", systems=systems, reference=folders["target"], source=folders["baseline"], labels=table)
