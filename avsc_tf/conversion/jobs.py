@@ -17,8 +17,8 @@ NO_VOICE: Vocoder = "none"  # of networks that only see
 VIDEO_SUFFIX, SOUND_SUFFIX = ".mp4", ".wav"
 _FORMATS = {VIDEO_SUFFIX: tuple(VIDEO_FORMATS), SOUND_SUFFIX: tuple(SOUND_FORMATS)}
 # A name that ends like this is meant as a file, whether or not it can be written.
-_OTHER_FILES = ".webm .wmv .flv .ts .mts .m2ts .3gp .ogv .vob .mxf .gif .mp3 .m4a .aac .ogg .opus .aif .aiff .wma .npz"
-_OF_FILES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_FORMATS, *SOUND_FORMATS, *_OTHER_FILES.split(" ")}
+_OTHER_FILES = (".gif", ".npz")
+_OF_FILES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_FORMATS, *SOUND_FORMATS, *_OTHER_FILES}
 
 
 @dataclass(frozen=True)

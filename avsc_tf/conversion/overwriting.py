@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import av
 
 from avsc_tf.conversion.jobs import Job, features_path
 from avsc_tf.errors import OutputError
-from avsc_tf.media.clips import AUDIO_SUFFIXES
+from avsc_tf.media.clip_files import by_name, is_audio, stem, visible_entries
 
 MADE_HERE = "converted by avsc_tf"  # the comment in every file that a conversion writes
 
@@ -63,7 +62,11 @@ def _check_existing(path: Path, clip: Path, inputs: Iterable[object], *, overwri
 
 
 def _recordings_of(clip: Path) -> list[Path]:
-    return [path for path in (clip, *(clip.with_suffix(s) for s in AUDIO_SUFFIXES)) if os.path.exists(path)]
+    """The clip, and the sounds of its name beside it."""
+    if not clip.exists():
+        return []
+    beside = by_name(visible_entries(clip.parent)).get(stem(clip).casefold(), ())
+    return [clip, *filter(is_audio, beside)]
 
 
 def _identity(path: Path) -> tuple[int, int]:

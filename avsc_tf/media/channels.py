@@ -46,8 +46,12 @@ class ChannelSums:
         self._sums = np.zeros(len(names))
         self._products = np.zeros((len(names), len(names)))
 
-    def add(self, samples: np.ndarray) -> None:
-        """Count samples, float [channels, samples] at full scale 1; values that are not numbers count as zero."""
+    def add(self, samples: np.ndarray, *, is_loudness: bool = True) -> None:
+        """Count samples, float [channels, samples] at full scale 1; values that are not numbers count as zero.
+
+        Args:
+            is_loudness: whether the peaks count, too.
+        """
         x = np.asarray(samples, np.float64)
         peaks = np.abs(x).max(axis=1, initial=0.0)
         if not (peaks < _LARGEST).all():
@@ -56,7 +60,8 @@ class ChannelSums:
         self._n_samples += x.shape[1]
         self._sums += x.sum(axis=1)
         self._products += x @ x.T
-        self.peaks = np.maximum(self.peaks, peaks)
+        if is_loudness:
+            self.peaks = np.maximum(self.peaks, peaks)
 
     def choose(self) -> ChannelChoice:
         """The channels that carry the voice."""

@@ -167,9 +167,12 @@ def decode_stream(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
 
 def is_timed_by_storage(container: Any, stream: Any) -> bool:
-    """Whether frames have the times of the packets in order, since the file may keep no times of presentation."""
-    is_reordered = stream.type == "video" and bool(stream.codec_context.has_b_frames)
-    return is_reordered and container.format.name in _TIMES_OF_STORAGE
+    """Whether frames have the times of the packets in order, since the file may keep no times of presentation.
+
+    FFmpeg assumes such times for every codec that can reorder frames, and delays pictures that are not reordered, too.
+    """
+    can_reorder = stream.type == "video" and stream.codec_context.codec.reorder
+    return can_reorder and container.format.name in _TIMES_OF_STORAGE
 
 
 def _timed_in_order(packets: Iterable[Any], path: Path, kind: str) -> Iterator[Any]:

@@ -17,12 +17,13 @@ import numpy as np
 from avsc_tf.errors import MediaError
 from avsc_tf.media.channels import ChannelChoice, ChannelSums
 from avsc_tf.media.container import check_track, decode_stream, first_stream, open_container, track_note
-from avsc_tf.media.placement import NO_TIMESTAMP, Placement, check_placement, place_pieces
+from avsc_tf.media.placement import NO_TIMESTAMP, TOLERANCE_SECONDS, Placement, check_placement, place_pieces
 from avsc_tf.media.sound_pieces import Piece, full_scale_one, open_soundfile, pieces_of_frames, pieces_of_soundfile
 from avsc_tf.media.video import first_frame_seconds
 
 # Coding and resampling overshoot full scale by a little; what passes it further was recorded in floating point.
 _OVERSHOOT = 10 ** (1 / 20)
+_PIECES_TO_SETTLE = 2  # packets until a decoder is right again after a seam
 _HEADROOM = 10 ** (-1 / 20)  # sound that is scaled down has this peak, so that resampling does not overshoot again
 
 
@@ -102,7 +103,8 @@ def _plan_of_container(path: Path, track: int) -> SoundPlan:
         stream = first_stream(container, "audio", path, track)
         is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
         notes = track_note(container, stream, track)
-        pass_.follow(pieces_of_frames(decode_stream(container, stream, path), path))
+        is_coded = not stream.codec_context.name.startswith("pcm_")
+        pass_.follow(pieces_of_frames(decode_stream(container, stream, path), path), crackles_at_seams=is_coded)
     if not pass_.lengths:
         raise MediaError(pass_.error or f"{path}: the sound has no samples. Record or export it again.")
     placement = pass_.placement(picture_start)
@@ -126,15 +128,27 @@ class _Pass:
         self.lengths: list[int] = []
         self._sums: dict[tuple[str, ...], ChannelSums] = {}
 
-    def follow(self, pieces: Iterable[Piece]) -> None:
-        """Take in the pieces up to the end or to the first damage."""
+    def follow(self, pieces: Iterable[Piece], *, crackles_at_seams: bool = False) -> None:
+        """Take in the pieces up to the end or to the first damage.
+
+        Args:
+            crackles_at_seams: a decoder whose state breaks off where pieces do not follow one another may burst there
+                far above full scale (Opus does), which is not how loud the sound is.
+        """
+        n_to_settle, expected = 0, None
         try:
             for piece in pieces:
+                seconds = piece.seconds
+                if seconds is not None:
+                    if expected is not None and abs(seconds - expected) > TOLERANCE_SECONDS:
+                        n_to_settle = _PIECES_TO_SETTLE
+                    expected = seconds + Fraction(piece.samples.shape[1], piece.rate_hz)
                 self.rate_hz, self.tick_seconds = piece.rate_hz, piece.tick_seconds
                 self.timestamps.append(piece.timestamp)
                 self.lengths.append(piece.samples.shape[1])
                 sums = self._sums.setdefault(piece.names, ChannelSums(piece.names))
-                sums.add(full_scale_one(piece.samples))
+                sums.add(full_scale_one(piece.samples), is_loudness=not (crackles_at_seams and n_to_settle))
+                n_to_settle = max(0, n_to_settle - 1)
         except MediaError as error:
             self.error = str(error)
 

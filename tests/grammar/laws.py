@@ -98,6 +98,8 @@ def _read(
         pictures = list(loaded.frames)
     except AvscError as error:
         return _check_refusal(recipe, folder, error), None
+    except BrokenLawError:
+        raise
     except Exception as error:
         raise BrokenLawError("exception", f"{type(error).__name__}: {error}") from error
     if verdict(recipe) == "refused":
