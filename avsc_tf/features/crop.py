@@ -50,7 +50,12 @@ def to_frame(keypoints: np.ndarray, crop_centres: np.ndarray, crop_side: float, 
 
 
 def to_recorded(
-    points: np.ndarray, frame_size: tuple[int, int] | np.ndarray, *, rotation_degrees: int, pixel_aspect: float
+    points: np.ndarray,
+    frame_size: tuple[int, int] | np.ndarray,
+    *,
+    rotation_degrees: int,
+    pixel_aspect: float,
+    is_mirrored: bool = False,
 ) -> np.ndarray:
     """Pixels of the upright, square-pixel frame [..., 2] -> pixels of the picture as it is stored in the file.
 
@@ -58,11 +63,14 @@ def to_recorded(
         frame_size: width and height of the upright frame (a record's `frame_size`).
         rotation_degrees: the file's display rotation, counterclockwise, a multiple of 90.
         pixel_aspect: the file's sample aspect ratio, width of a pixel divided by its height.
+        is_mirrored: whether the picture is mirrored left to right before it is turned.
     """
     x, y = points[..., 0], points[..., 1]
     width, height = frame_size
     turned = {0: (x, y), 90: (height - y, x), 180: (width - x, height - y), 270: (y, width - x)}
     stored_x, stored_y = turned[rotation_degrees % 360]
+    if is_mirrored:
+        stored_x = (height if rotation_degrees % 180 else width) - stored_x
     return np.stack([stored_x / pixel_aspect, stored_y], axis=-1).astype(np.float32)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from avsc_tf.errors import MediaError
 from avsc_tf.media.container import first_stream, open_container, whole_packets
 from avsc_tf.media.mux import audio_stream, encode_sound, write_video
+from avsc_tf.media.orientation import orientation_of
 from avsc_tf.media.video import read_frames
 
 _BROWSER_FORMATS = ("yuv420p", "yuvj420p")
@@ -70,7 +71,7 @@ def _plays_in_browsers(path: Path) -> bool:
         stream = first_stream(container, "video", path)
         codec = stream.codec_context
         first = next(iter(container.decode(stream)), None)
-        upright = first is not None and first.rotation == 0
+        upright = first is not None and orientation_of(first).is_upright
         square = stream.sample_aspect_ratio in (None, 0, 1)
         return codec.name == "h264" and codec.pix_fmt in _BROWSER_FORMATS and upright and square
 

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avsc_tf.errors import MediaError
+from avsc_tf.media.colours import RgbConverter, colours_of
 from avsc_tf.media.container import (
     decode_from,
     decode_packets,
@@ -23,9 +25,11 @@ from avsc_tf.media.container import (
     require_file,
     whole_packets,
 )
+from avsc_tf.media.orientation import Orientation, orientation_of
 
 # Codecs whose packets are one shown frame each (VP9 and AV1 hide frames in them, AVI's MPEG-4 packs two into one).
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "prores", "ffv1")
+MAX_STILL_SECONDS = 600  # a screen recording may stand for minutes; more is what damaged timestamps claim
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,20 @@ class _Shown:
     start: Fraction
     end: Fraction
     width: int
+    converter: RgbConverter
+
+    @property
+    def orientation(self) -> Orientation:
+        return orientation_of(self.frame)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height after rotation."""
-        size = (self.width, self.frame.height)
-        return size[::-1] if self.frame.rotation % 180 else size
+        """Width and height as shown."""
+        return self.orientation.size(self.width, self.frame.height)
 
     def rgb(self) -> np.ndarray:
-        """uint8 [height, width, 3]; `rotation` counts degrees counterclockwise, as numpy.rot90 does."""
-        image = self.frame.to_ndarray(format="rgb24", width=self.width, height=self.frame.height)
-        return np.ascontiguousarray(np.rot90(image, self.frame.rotation // 90))
+        """uint8 [height, width, 3] as shown."""
+        return self.orientation.apply(self.converter(self.frame, width=self.width))
 
 
 def first_frame_seconds(path: Path) -> Fraction | None:
@@ -83,15 +90,25 @@ def first_frame_seconds(path: Path) -> Fraction | None:
 
 
 def picture_notes(path: Path) -> tuple[str, ...]:
-    """What a user should know of the picture that is read from a file: a phrase for each choice made."""
-    return ()
+    """What a user should know of the picture that is read from a file: a phrase for each choice made.
+
+    Raises:
+        MediaError: missing, without picture, damaged at its beginning, or coloured in a way that cannot be read.
+    """
+    with open_container(path) as container:
+        stream = first_stream(container, "video", path)
+        frame = next(iter(container.decode(stream)), None)
+        if frame is None:
+            return ()
+        colours = colours_of(frame, stream.codec_context, path)
+        return (*((colours.note,) if colours.note else ()), *orientation_of(frame).notes)
 
 
 def probe_video(path: Path) -> VideoInfo:
     """What `read_frames` will give, from the packets' times where these tell all, else by decoding and keeping nothing.
 
     Raises:
-        MediaError: missing, without picture, truncated or damaged file.
+        MediaError: missing, without picture, truncated or damaged file; a frame shown longer than `MAX_STILL_SECONDS`.
     """
     path = Path(path)
     return _probe_packets(path) or _probe_frames(path)
@@ -119,14 +136,16 @@ def _probe_packets(path: Path) -> VideoInfo | None:
     times = {pts for pts, _, is_discard in packets if not is_discard}
     if first is None or first.pts is None or None in times or len(times) < len(packets) or first.interlaced_frame:
         return None
-    start, end = min(times), max(times)
-    if first.pts != start or packets[0][0] != start:
+    starts = sorted(times)
+    if first.pts != starts[0] or packets[0][0] != starts[0]:
         return None
     tick = Fraction(first.time_base)
-    duration = dict((pts, duration) for pts, duration, _ in packets)[end]
-    shown = (end - start) * tick + ((duration or 0) * tick or usual)
-    size = _Shown(first, start * tick, start * tick, round(first.width * aspect)).size
-    return VideoInfo(*size, len(times), start * tick, shown)
+    duration = dict((pts, duration) for pts, duration, _ in packets)[starts[-1]]
+    end = starts[-1] * tick + ((duration or 0) * tick or usual)
+    still, after = max(pairwise([*(pts * tick for pts in starts), end]), key=lambda pair: pair[1] - pair[0])
+    _check_still(path, still, after)
+    size = orientation_of(first).size(round(first.width * aspect), first.height)
+    return VideoInfo(*size, len(times), starts[0] * tick, end - starts[0] * tick)
 
 
 def _probe_frames(path: Path) -> VideoInfo:
@@ -140,6 +159,14 @@ def _probe_frames(path: Path) -> VideoInfo:
     return VideoInfo(*first.size, n_frames, first.start, shown.end - first.start)
 
 
+def _check_still(path: Path, start: Fraction, end: Fraction) -> None:
+    if end - start > MAX_STILL_SECONDS:
+        raise MediaError(
+            f"{path}: one frame is shown from {float(start):.2f} s to {float(end):.2f} s; a timestamp that claims more "
+            f"than {MAX_STILL_SECONDS} s is taken for damage. Export the recording again at a constant frame rate."
+        )
+
+
 def _no_frames(path: Path) -> str:
     return f"{path}: the picture has no frames. Copy or export the recording again."
 
@@ -150,8 +177,8 @@ def read_frames(
     """Frames at a constant rate: number `i` is what is on screen at start + (i + 0.5) / fps after the first appears.
 
     Each recorded frame stays until the next one's presentation time, the last for its own duration; nothing is
-    blended. Rotation and pixel aspect stored in the file are applied. One frame is held at a time. A later start is
-    sought, not decoded up to, and gives the same bytes.
+    blended. Orientation, pixel aspect and colours stored in the file are applied (`orientation`, `colours`). One frame
+    is held at a time. A later start is sought, not decoded up to, and gives the same bytes.
 
     Args:
         start_seconds: on the clock that begins with the first picture.
@@ -159,7 +186,8 @@ def read_frames(
     Yields:
         uint8 [height, width, 3], RGB.
     Raises:
-        MediaError: missing file (at once); without picture, truncated or damaged (while reading), fewer frames left.
+        MediaError: missing file (at once); while reading: without picture, truncated or damaged, a frame shown longer
+            than `MAX_STILL_SECONDS`, colours that cannot be read, fewer frames left.
     """
     path = Path(path)
     require_file(path)
@@ -200,25 +228,31 @@ def _shown_frames(path: Path, seconds: Fraction | None = None) -> Iterator[_Show
         stream = first_stream(container, "video", path)
         frames = None if seconds is None else decode_from(container, stream, path, seconds)
         if frames is not None:
-            yield from _with_ends(stream, frames)
+            yield from _with_ends(stream, frames, path)
             return
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        yield from _with_ends(stream, decode_stream(container, stream, path))
+        yield from _with_ends(stream, decode_stream(container, stream, path), path)
 
 
-def _with_ends(stream: Any, frames: Iterable[Any]) -> Iterator[_Shown]:
+def _with_ends(stream: Any, frames: Iterable[Any], path: Path) -> Iterator[_Shown]:
     usual, aspect = _usual_seconds(stream), stream.sample_aspect_ratio or 1
+    converter = RgbConverter(stream.codec_context, path)
+
+    def shown(frame: Any, start: Fraction, end: Fraction) -> _Shown:
+        _check_still(path, start, end)
+        return _Shown(frame, start, end, round(frame.width * aspect), converter)
+
     previous: tuple[Any, Fraction] | None = None
     for frame in frames:
         start = _start(frame, previous, usual)
         if previous is not None:
-            yield _Shown(*previous, start, round(previous[0].width * aspect))
+            yield shown(*previous, start)
         previous = (frame, start)
     if previous is not None:
         frame, start = previous
         duration = (frame.duration or 0) * Fraction(frame.time_base or 0)
-        yield _Shown(frame, start, start + (duration or usual), round(frame.width * aspect))
+        yield shown(frame, start, start + (duration or usual))
 
 
 def _usual_seconds(stream: Any) -> Fraction:

@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 
 from avsc_tf.errors import MediaError
+from avsc_tf.media.colours import RgbConverter
 from avsc_tf.media.container import decode_stream, first_stream, has_picture, has_sound, open_container
 from avsc_tf.media.sound import sound_blocks
 from avsc_tf.provenance.code import PUBLIC_KEY, Detection, payload_of
@@ -119,9 +120,9 @@ def _frames(path: Path) -> Iterator[tuple[np.ndarray, float]]:
     """Decoded frames as they are stored, and the seconds since the first one's beginning."""
     with open_container(path) as container:
         stream = first_stream(container, "video", path)
-        rate = float(stream.average_rate or 25)
+        rate, converter = float(stream.average_rate or 25), RgbConverter(stream.codec_context, path)
         for number, frame in enumerate(decode_stream(container, stream, path)):
             seconds = number / rate
             if seconds > MAX_SECONDS:
                 return
-            yield frame.to_ndarray(format="rgb24"), seconds
+            yield converter(frame), seconds

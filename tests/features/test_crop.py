@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from avsc_tf.features.crop import CropTransform, crop_frame, crop_path, inside, path_jitter, to_frame, to_recorded
+from avsc_tf.media.orientation import Orientation
 
 PIXELS = st.floats(-500, 4500, width=32)  # of a 4096-pixel frame, and some outside
 
@@ -43,14 +44,17 @@ def test_corners_of_the_crop():
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90])
 @pytest.mark.parametrize("aspect", [1, 2])
-def test_way_back_to_the_recorded_picture(rotation, aspect):
-    """The reader widens each pixel by the aspect, then turns by `numpy.rot90`."""
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_way_back_to_the_recorded_picture(rotation, aspect, is_mirrored):
+    """The reader widens each pixel by the aspect, mirrors, then turns by `numpy.rot90`."""
     recorded = np.zeros((7, 5))
     recorded[2, 3] = 1  # middle of this pixel: (3.5, 2.5)
-    upright = np.rot90(recorded.repeat(aspect, axis=1), rotation // 90)
+    widened = recorded.repeat(aspect, axis=1)
+    upright = Orientation(rotation // 90 % 4, is_mirrored).apply(widened)
     rows, columns = np.nonzero(upright)
     point = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
-    back = to_recorded(point, upright.shape[::-1], rotation_degrees=rotation, pixel_aspect=aspect)
+    size = upright.shape[::-1]
+    back = to_recorded(point, size, rotation_degrees=rotation, pixel_aspect=aspect, is_mirrored=is_mirrored)
     np.testing.assert_array_equal(back, [3.5, 2.5])
 
 

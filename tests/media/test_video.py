@@ -59,29 +59,50 @@ def test_clock_starts_at_the_first_frame(write_clip, read_number):
     assert probe_video(path).start_seconds == Fraction(3, 2)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_clock_of_the_day_of_recording(write_clip, read_number, suffix):
+    """Some cameras count seconds since 1970: the clip is as long as it is, not as old."""
+    path = write_clip("clip" + suffix, [1_700_000_000 + Fraction(k, 25) for k in range(12)], ticks=1000)
+    assert [read_number(frame) for frame in read_frames(path, fps=25)] == list(range(12))
+    assert [read_number(f) for f in read_frames(path, fps=25, start_seconds=Fraction(8, 25), n_frames=3)] == [8, 9, 10]
+    assert probe_video(path).frames_at(25) == 12
+
+
+def test_a_still_screen_is_shown_for_minutes(write_clip):
+    path = write_clip("clip.mkv", [Fraction(k, 25) + 540 * (k > 5) for k in range(12)], ticks=1000)
+    frames = list(read_frames(path, fps=25))
+    assert len(frames) == probe_video(path).frames_at(25) >= 540 * 25 + 11
+    assert len({id(frame) for frame in frames}) == 12  # one array for each recorded frame, however long it is shown
+
+
+@pytest.mark.parametrize("name, codec", [("clip.mkv", "libx264"), ("clip.webm", "libvpx-vp9")])
+def test_a_frame_that_claims_hours_is_refused(write_clip, name, codec):
+    """The first probe counts packets, the second decodes."""
+    path = write_clip(name, [Fraction(k, 25) + 7200 * (k > 5) for k in range(12)], ticks=1000, video_codec=codec)
+    message = rf"{name}: one frame is shown from 0\.20 s to 7200\.24 s; .* more than 600 s is taken for damage"
+    with pytest.raises(MediaError, match=message):
+        probe_video(path)
+    with pytest.raises(MediaError, match=message):
+        list(read_frames(path, fps=25))
+
+
+def test_a_last_frame_that_claims_a_day_is_refused(write_clip):
+    path = write_clip("clip.mp4", [Fraction(0)], ticks=1000)
+    data = bytearray(path.read_bytes())
+    # where each box holds a duration, and its ticks a second (the muxer takes 16000 for 1000)
+    for name, at, ticks in ((b"stts", 16, 16000), (b"mdhd", 20, 16000), (b"elst", 12, 1000), (b"tkhd", 24, 1000)):
+        start = data.index(name) + at
+        data[start : start + 4] = (86400 * ticks).to_bytes(4, "big")
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"one frame is shown from 0\.00 s to 86400\.00 s"):
+        probe_video(path)
+
+
 def test_reading_twice_gives_the_same_bytes(write_clip):
     path = write_clip("clip.mp4", [Fraction(k, 30) for k in range(20)])
     first, second = (np.stack(list(read_frames(path, fps=25))) for _ in range(2))
     assert first.shape == (17, 64, 96, 3)
     np.testing.assert_array_equal(first, second)
-
-
-def test_rotation_of_a_phone_clip(write_clip):
-    image = np.zeros((64, 96, 3), np.uint8)
-    image[:32, :48] = 255  # upper left
-    path = write_clip("clip.mp4", [Fraction(k, 25) for k in range(4)], images=[image] * 4)
-    data = path.read_bytes()
-    words = [0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000]
-    turned = [0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000]  # what phones write: a quarter turn clockwise
-    pack = [b"".join(w.to_bytes(4, "big") for w in matrix) for matrix in (words, turned)]
-    header = data.index(b"tkhd")
-    path.write_bytes(data[:header] + data[header:].replace(pack[0], pack[1], 1))
-    frame = next(read_frames(path, fps=25))
-    assert frame.shape == (96, 64, 3)
-    assert (probe_video(path).width, probe_video(path).height) == (64, 96)
-    assert frame[10:38, 40:].min() > 240  # upper right
-    assert frame[60:].max() < 15
-    assert frame[:, :24].max() < 15
 
 
 def test_pixels_become_square(write_clip, read_number):

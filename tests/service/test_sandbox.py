@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -66,6 +67,29 @@ def test_clean_clip_gives_the_arrays_of_the_upload(decode, seeds, suffix: str, t
     if has_picture(clean):
         pairs = zip(read_frames(clean, fps=25), read_frames(original, fps=25), strict=True)
         assert all([np.array_equal(ours, theirs) for ours, theirs in pairs])
+
+
+def test_colours_are_those_of_the_upload(decode, tmp_path: Path) -> None:
+    """The clean clip is RGB: tone-mapped and converted once, not twice."""
+    rng = np.random.default_rng(0)
+    for name, tags in (("hlg", {"color_trc": 18, "color_primaries": 9, "colorspace": 9}), ("hd", {"colorspace": 1})):
+        path = tmp_path / f"{name}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+            for tag, value in tags.items():
+                setattr(stream.codec_context, tag, value)
+            for _ in range(3):
+                image = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p10le")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        clean = decode(path)
+        pairs = list(zip(read_frames(clean, fps=25), read_frames(path, fps=25), strict=True))
+        assert len(pairs) == 3 and all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+        for left in clean.parent.iterdir():
+            left.unlink()
+        clean.parent.rmdir()
 
 
 def test_other_rates_and_odd_sizes(decode, tmp_path: Path) -> None:
