@@ -28,7 +28,7 @@ from avsc_tf.cli import config_from_args, run_tool
 from avsc_tf.config import Config, WaveNetConfig
 
 SMOKE = (
-    "--config {root}/tests/training/peer.yaml --rounds 2 --turn-seconds 0.02 --xla-batches 1 --plot {out}/plot.png "
+    "--config {root}/tests/training/peer.yaml --rounds 1 --threads 1 --turn-seconds 0.02 --xla-batches 1 --plot {out}/plot.png "
     "--json {out}/found.json"
 )
 
