@@ -35,8 +35,8 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.evaluation.copy_synthesis import write_json
 
 SMOKE = (
-    '{demo}/corpus/target --config {demo}/demo.yaml --set split.test_share=0.5 --out {out} --cpu-seconds 0.5 --clips 1 --only "paper\'s form" '
-    "--plot {out}/plot.png"
+    "{demo}/corpus/target --config {demo}/demo.yaml --set split.test_share=0.6 --out {out} --cpu-seconds 0.5 "
+    "--clips 1 --only 'no pitch input' --plot {out}/plot.png"
 )
 
 PAPER_FORM = ("n_classes=1024", "pre_emphasis=0", "input_features=companded", "pitch_input=none", "prediction_order=0")
