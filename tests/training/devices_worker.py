@@ -22,6 +22,7 @@ SETTINGS = [
     *("image.batch_size=32", "image.epochs=1", "image.clip_norm=1.0", "image.ema_decay=0.9"),
     *("image.steps_per_execution=4", "image.lr_schedule=cosine", "image.warmup_steps=2"),
     *("image.generator_learning_rate=5.0e-5", "image.discriminator_learning_rate=5.0e-5"),
+    *("conversion.preview_epochs=0", "image.preview_epochs=0", "wavenet.preview_epochs=0"),
     "wavenet.n_layers=2",  # tracing is what takes long
     *("wavenet.batch_size=4", "wavenet.epochs=2", "wavenet.steps_per_epoch=5", "wavenet.steps_per_execution=3"),
     *("wavenet.learning_rate=2.0e-4", "wavenet.warmup_steps=2", "wavenet.ema_decay=0.5"),
