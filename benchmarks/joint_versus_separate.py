@@ -36,10 +36,7 @@ from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.records.reader import Records
 
-SMOKE = (
-    "--config {demo}/demo.yaml --records {demo}/records --runs {out} --seeds 1 --set conversion.epochs=0 "
-    "--json {out}/found.json"
-)
+SMOKE = "--config {demo}/demo.yaml --records {demo}/records --runs {out} --seeds 1 --json {out}/found.json"
 
 SHOWN = ("mcd_db", "lip_error", "opening_r", "width_r", "sound_lips_r", "canonical_r", "lag_size")
 

@@ -215,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             returned = process.wait(timeout=60)
+            process.stdout.close()
     latencies = {
         kind: {"n": len(s), "p50_ms": round(1000 * np.median(s), 1), "p99_ms": round(1000 * np.percentile(s, 99), 1)}
         for kind, s in bench.seconds.items()

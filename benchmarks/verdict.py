@@ -31,8 +31,8 @@ from avsc_tf.evaluation.videos.material import CONVERTED, VERSUS
 from avsc_tf.records.reader import open_records
 
 SMOKE = (  # training alone: an evaluation takes a minute, and tests run it and the pooling by themselves
-    "--config {demo}/demo.yaml --records {demo}/records --set wavenet.facial_channels=0 --set conversion.epochs=0 "
-    "--set image.epochs=0 --runs {out} --seeds 1 --only-train --json {out}/found.json"
+    "--config {demo}/demo.yaml --records {demo}/records --set wavenet.facial_channels=0 --set image.epochs=0 "
+    "--runs {out} --seeds 1 --only-train --json {out}/found.json"
 )
 
 EVALUATE = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"

@@ -28,8 +28,8 @@ from avsc_tf.cli import config_from_args, run_tool
 from avsc_tf.config import Config, WaveNetConfig
 
 SMOKE = (
-    "--config {root}/tests/training/peer.yaml --rounds 2 --turn-seconds 0.02 --xla-batches 1 --plot {out}/plot.png "
-    "--json {out}/found.json"
+    "--config {root}/tests/training/peer.yaml --rounds 1 --threads 1 --turn-seconds 0.02 --xla-batches 1 "
+    "--plot {out}/plot.png --json {out}/found.json"
 )
 
 ROOT = Path(__file__).resolve().parents[1]

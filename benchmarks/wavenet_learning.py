@@ -35,8 +35,8 @@ from avsc_tf.config import Config, load_config
 from avsc_tf.evaluation.copy_synthesis import write_json
 
 SMOKE = (
-    '{demo}/corpus/target --config {demo}/demo.yaml --out {out} --cpu-seconds 0.5 --clips 1 --only "paper\'s form" '
-    "--plot {out}/plot.png"
+    "{demo}/corpus/target --config {demo}/demo.yaml --set split.test_share=0.6 --out {out} --cpu-seconds 0.5 "
+    "--clips 1 --only 'no pitch input' --plot {out}/plot.png"
 )
 
 PAPER_FORM = ("n_classes=1024", "pre_emphasis=0", "input_features=companded", "pitch_input=none", "prediction_order=0")
@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*", help="speech; the last recordings by digest are held out")
     parser.add_argument("--config", default="configs/pretrain.yaml")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cpu-seconds", type=float, default=60.0)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
@@ -90,10 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     missing = [name for name in args.only if not result_path(args.out, name).is_file()]
     if missing and args.folders:
-        base = variant_config(args.config, ())
+        base = variant_config(args.config, (), args.overrides)
         speech = read_speech(args.folders, base, args.out, n_spoken=args.clips)
         for name in missing:
-            config = variant_config(args.config, VARIANTS[name])
+            config = variant_config(args.config, VARIANTS[name], args.overrides)
             result = learn(config, speech, cpu_seconds=args.cpu_seconds)
             write_json(result_path(args.out, name), {"changes": VARIANTS[name], **result})
             print(json.dumps({name: result["curve"][-1]}), flush=True)
@@ -108,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def variant_config(path: str | Path, changes: Sequence[str]) -> Config:
-    return load_config(path, [f"wavenet.{change}" for change in (*SHORT_RUN, *changes)])
+def variant_config(path: str | Path, changes: Sequence[str], overrides: Sequence[str] = ()) -> Config:
+    return load_config(path, [*overrides, *(f"wavenet.{change}" for change in (*SHORT_RUN, *changes))])
 
 
 def result_path(out: Path, name: str) -> Path:

@@ -36,7 +36,7 @@ def test_every_clip_is_read_as_it_was_drawn_or_refused(tmp_path_factory, recipe)
 @pytest.mark.parametrize(
     "recipe",
     [
-        # A length that FFmpeg guessed from the bit rate, or that counts from 0 or from hidden packets, is no truncation.
+        # A length guessed from the bit rate, or counted from 0 or from hidden packets, is no truncation.
         Recipe(suffix=".mkv", video_codec="ffv1", audio_codec="pcm_s16le", rate_hz=8000, layout="mono", written="live"),
         Recipe(suffix=".wmv", video_codec="wmv2", audio_codec="wmav2", starts_at=Fraction(7)),
         Recipe(suffix=".3gp", video_codec="mpeg4", sound_starts=Fraction(-3, 10), written="fragments"),

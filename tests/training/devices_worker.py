@@ -1,6 +1,6 @@
 """One process of a training on several devices, for test_devices.py; `TF_CONFIG` names the other processes.
 
-python devices_worker.py networks RECORDS OUT DEVICES    trains all three networks on small records
+python devices_worker.py networks RECORDS OUT DEVICES NETWORK...   trains networks on small records
 python devices_worker.py tool STEP SIGNAL ARGUMENTS...   tools/train.py with a checkpoint every step; after STEP steps
                                                          (0: never) it sends itself a signal
 """
@@ -22,6 +22,8 @@ SETTINGS = [
     *("image.batch_size=32", "image.epochs=1", "image.clip_norm=1.0", "image.ema_decay=0.9"),
     *("image.steps_per_execution=4", "image.lr_schedule=cosine", "image.warmup_steps=2"),
     *("image.generator_learning_rate=5.0e-5", "image.discriminator_learning_rate=5.0e-5"),
+    *("conversion.preview_epochs=0", "image.preview_epochs=0", "wavenet.preview_epochs=0"),
+    "wavenet.n_layers=2",  # tracing is what takes long
     *("wavenet.batch_size=4", "wavenet.epochs=2", "wavenet.steps_per_epoch=5", "wavenet.steps_per_execution=3"),
     *("wavenet.learning_rate=2.0e-4", "wavenet.warmup_steps=2", "wavenet.ema_decay=0.5"),
     # where a pixel equals its closed form but for rounding, the slope of |x| is chance
@@ -31,7 +33,7 @@ SETTINGS = [
 ]
 
 
-def train_networks(records_folder: str, out: str, n_devices: str) -> None:
+def train_networks(records_folder: str, out: str, n_devices: str, *networks: str) -> None:
     from conftest import small_config
 
     from avsc_tf.records.reader import open_records
@@ -43,10 +45,11 @@ def train_networks(records_folder: str, out: str, n_devices: str) -> None:
     devices = choose_devices(int(n_devices))
     config = small_config(ROOT, *SETTINGS)
     records = open_records(Path(records_folder), config)
-    for train in (train_conversion, train_image, train_wavenet):
-        network, history = train(config, records, Path(out), devices=devices)
+    trainings = {"conversion": train_conversion, "image": train_image, "wavenet": train_wavenet}
+    for name in networks:
+        network, history = trainings[name](config, records, Path(out), devices=devices)
         weights = sum(float(abs(w).sum()) for w in network.get_weights())
-        print(train.__name__, devices.process, len(history), weights)
+        print("trained", name, devices.process, len(history), weights)
 
 
 def run_tool(step: str, name: str, *arguments: str) -> None:
