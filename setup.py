@@ -35,6 +35,7 @@ REQUIREMENTS = [
     "PyYAML>=6,<7",
     "h5py>=3.10,<4",  # weights of a narrower WaveNet, layer by layer
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
+    "threadpoolctl>=3.1,<4",  # one thread of linear algebra, also in a process that has loaded it already
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
     "c2pa-python>=0.38,<0.39",  # Content Credentials: the reference implementation, in one wheel; its API still moves

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
+import joblib
 import numpy as np
 
 from avsc_tf.config import FaceConfig
@@ -15,13 +18,19 @@ N_FC1 = 4096
 _IMAGENET_PX = 224
 _IMAGENET_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 _LARGEST_FLOAT16 = 65504.0
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
+_MOST_AT_ONCE = 8  # batches; one of 16 pictures of 224 pixels takes 0.4 GB in float32
+
+Shape = tuple[int, ...]
+LayerWeights = tuple[str, np.ndarray, np.ndarray]  # name, kernel, bias
 
 
 class Vgg19Features:
     """Crops to features, in batches of about one size.
 
     A clip is cut into the fewest batches that `face.vgg_batch` allows, as even as can be: no padding is computed, and
-    what a frame gives depends on its clip alone, never on the clips beside it.
+    what a frame gives depends on its clip alone, never on the clips beside it. Each batch is computed on one thread,
+    since the order of sums and with it the last bits depend on their number; several batches at once use the cores.
 
     `face.vgg_weights`: "imagenet" downloads Keras' weights; a path reads them from a file; "untrained" takes
     He-normal weights drawn from `seed`, the same in every run (a random but fixed description of the face).
@@ -31,8 +40,6 @@ class Vgg19Features:
     """
 
     def __init__(self, face: FaceConfig, seed: int):
-        import tensorflow as tf
-
         if face.n_vgg != N_FC1:
             raise ConfigError(f"face.n_vgg is {face.n_vgg}; layer fc1 of VGG-19 has {N_FC1}. Set it to {N_FC1}.")
         if face.vgg_weights != "untrained" and face.vgg_px != _IMAGENET_PX:
@@ -41,24 +48,107 @@ class Vgg19Features:
                 "face.vgg_weights=untrained."
             )
         self._face = face
-        self._model = _fc1_model(face, seed)
-        shape = (None, face.vgg_px, face.vgg_px, 3)
-        self._apply = tf.function(self._forward, input_signature=[tf.TensorSpec(shape, tf.float32)])
-
-    def _forward(self, images: Any) -> Any:
-        import tensorflow as tf
-
-        features = self._model(tf.cast(images, self._face.vgg_dtype), training=False)
-        return tf.cast(features, tf.float32)
+        shapes = kernel_shapes(face.vgg_px)
+        trained = face.vgg_weights != "untrained"
+        weights = _trained_weights(face, shapes) if trained else he_normal(shapes, face.vgg_dtype, seed)
+        self._network = _OneThreadNetwork(face, shapes, weights)
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """uint8 [T, height, width, 3], RGB -> float16 [T, 4096], activations (at least 0, finite)."""
-        trained = self._face.vgg_weights != "untrained"
         features = np.empty((len(crops), N_FC1), np.float16)
-        for part in even_batches(len(crops), self._face.vgg_batch):
-            images = network_inputs(crops[part], px=self._face.vgg_px, trained=trained)
-            features[part] = np.minimum(self._apply(images).numpy(), _LARGEST_FLOAT16)
+
+        def compute(batch: slice) -> None:
+            trained = self._face.vgg_weights != "untrained"
+            images = network_inputs(crops[batch], px=self._face.vgg_px, trained=trained)
+            features[batch] = np.minimum(self._network(images), _LARGEST_FLOAT16)
+
+        with ThreadPoolExecutor(_batches_at_once()) as pool:
+            list(pool.map(compute, even_batches(len(crops), self._face.vgg_batch)))
         return features
+
+
+class _OneThreadNetwork:
+    """VGG-19 up to fc1 in a TensorFlow session of its own, each call on the calling thread alone (on a GPU: there).
+
+    Args:
+        shapes: of the kernels, by layer (see `kernel_shapes`).
+        weights: name, kernel and bias of each layer, stored and computed in `vgg_dtype` (0.25 GB in bfloat16).
+    """
+
+    def __init__(self, face: FaceConfig, shapes: dict[str, Shape], weights: Iterable[LayerWeights]):
+        import tensorflow as tf
+
+        v1 = tf.compat.v1
+        self._caller_runs = v1.RunOptions(inter_op_thread_pool=-1)
+        with tf.Graph().as_default() as graph:
+            initial = {
+                name: [v1.placeholder(face.vgg_dtype, s) for s in (shape, shape[-1:])] for name, shape in shapes.items()
+            }
+            variables = {
+                name: [v1.Variable(value, use_resource=True) for value in pair] for name, pair in initial.items()
+            }
+            self._images = v1.placeholder(tf.float32, (None, face.vgg_px, face.vgg_px, 3))
+            self._features = tf.cast(_fc1(tf.cast(self._images, face.vgg_dtype), variables), tf.float32)
+        self._session = v1.Session(graph=graph, config=_one_thread())
+        for name, *values in weights:
+            for variable, place, value in zip(variables[name], initial[name], values, strict=True):
+                self._session.run(variable.initializer, {place: value})
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """float32 [N, px, px, 3] -> float32 [N, 4096]."""
+        features: np.ndarray = self._session.run(self._features, {self._images: images}, options=self._caller_runs)
+        return features
+
+
+def _one_thread() -> Any:
+    """A session's settings; the GPUs it may use are those of the process."""
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()  # TensorFlow's own settings of the GPUs come before the session's
+    gpus = tf.config.get_visible_devices("GPU")
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=1,
+        inter_op_parallelism_threads=1,
+        use_per_session_threads=True,
+        allow_soft_placement=True,
+        device_count={"GPU": len(gpus)},
+    )
+    config.gpu_options.visible_device_list = ",".join(gpu.name.rpartition(":")[2] for gpu in gpus)
+    return config
+
+
+def _batches_at_once() -> int:
+    """As many as this process lets TensorFlow use threads; a GPU computes one after the other."""
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("GPU"):
+        return 1
+    return min(tf.config.threading.get_intra_op_parallelism_threads() or joblib.cpu_count(), _MOST_AT_ONCE)
+
+
+def kernel_shapes(px: int) -> dict[str, Shape]:
+    """Of each layer up to fc1, by the names that Keras gives them; `px`: side of the pictures."""
+    shapes: dict[str, Shape] = {}
+    n_in = 3
+    for block, (n_out, n_convolutions) in enumerate(_BLOCKS, 1):
+        for k in range(1, n_convolutions + 1):
+            shapes[f"block{block}_conv{k}"] = (3, 3, n_in, n_out)
+            n_in = n_out
+    n_flat = n_in * (px >> len(_BLOCKS)) ** 2
+    return {**shapes, "fc1": (n_flat, N_FC1)}
+
+
+def _fc1(x: Any, variables: dict[str, Any]) -> Any:
+    """Simonyan and Zisserman 2014, table 1, column E: 3 x 3 convolutions with ReLU, 2 x 2 maxima after each block."""
+    import tensorflow as tf
+
+    for block, (_, n_convolutions) in enumerate(_BLOCKS, 1):
+        for k in range(1, n_convolutions + 1):
+            kernel, bias = variables[f"block{block}_conv{k}"]
+            x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    kernel, bias = variables["fc1"]
+    return tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(x, (-1, kernel.shape[0])), kernel), bias))
 
 
 def computes_bfloat16() -> bool | None:
@@ -87,32 +177,13 @@ def network_inputs(crops: np.ndarray, *, px: int, trained: bool) -> np.ndarray:
     return images[..., ::-1] - _IMAGENET_MEAN_BGR if trained else (images - 127.5) / 64
 
 
-def _fc1_model(face: FaceConfig, seed: int) -> Any:
-    """VGG-19 up to fc1 with its weights, stored and computed in `vgg_dtype` (0.25 GB in bfloat16)."""
-    model = _trunk(face)
-    if face.vgg_weights == "untrained":
-        he_normal(model, seed)
-        return model
+def _trained_weights(face: FaceConfig, names: Iterable[str]) -> Iterator[LayerWeights]:
+    import ml_dtypes  # noqa: F401  (NumPy's bfloat16)
+
     full = _trained_vgg19(face)
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(full.get_layer(layer.name).get_weights())
-    return model
-
-
-def _trunk(face: FaceConfig) -> Any:
-    """The layers of keras.applications.VGG19 up to fc1, of its names, without touching Keras' global policy."""
-    import keras
-
-    def with_dtype(layer: Any) -> Any:
-        return layer.__class__.from_config({**layer.get_config(), "dtype": face.vgg_dtype})
-
-    shape = (face.vgg_px, face.vgg_px, 3)
-    convolutions = keras.applications.VGG19(weights=None, include_top=False, input_shape=shape)
-    convolutions = keras.models.clone_model(convolutions, clone_function=with_dtype)
-    flat = keras.layers.Flatten(name="flatten", dtype=face.vgg_dtype)(convolutions.output)
-    fc1 = keras.layers.Dense(N_FC1, activation="relu", name="fc1", dtype=face.vgg_dtype, kernel_initializer="zeros")
-    return keras.Model(convolutions.input, fc1(flat))
+    for name in names:
+        kernel, bias = full.get_layer(name).get_weights()
+        yield name, kernel.astype(face.vgg_dtype), bias.astype(face.vgg_dtype)
 
 
 def _trained_vgg19(face: FaceConfig) -> Any:
@@ -147,17 +218,14 @@ def load_weights(model: Any, path: Path) -> None:
         ) from error
 
 
-def he_normal(model: Any, seed: int) -> None:
+def he_normal(shapes: dict[str, Shape], dtype: str, seed: int) -> Iterator[LayerWeights]:
     """He et al. 2015: normal kernels of variance 2 / fan-in, zero biases; ReLU then keeps the activations' scale."""
     import ml_dtypes  # noqa: F401  (NumPy's bfloat16)
 
     rng = np.random.default_rng([seed, 19])
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        kernel, bias = layer.weights
-        scale = np.float32(np.sqrt(2 / np.prod(kernel.shape[:-1])))
-        values = np.empty(kernel.shape, kernel.dtype)
-        for row in range(len(values)):  # a row at a time: fc1 alone is 0.4 GB in float32
-            values[row] = rng.standard_normal(kernel.shape[1:], np.float32) * scale
-        layer.set_weights([values, np.zeros(bias.shape, bias.dtype)])
+    for name, shape in shapes.items():
+        scale = np.float32(np.sqrt(2 / np.prod(shape[:-1])))
+        kernel = np.empty(shape, dtype)
+        for row in range(len(kernel)):  # a row at a time: fc1 alone is 0.4 GB in float32
+            kernel[row] = rng.standard_normal(shape[1:], np.float32) * scale
+        yield name, kernel, np.zeros(shape[-1:], dtype)
