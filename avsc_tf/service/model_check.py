@@ -35,17 +35,21 @@ def check_graph(meta_graph: Any) -> None:
     tensors = [t.name for s in meta_graph.signature_def.values() for t in (*s.inputs.values(), *s.outputs.values())]
     tensors += [name for key in collections if key.endswith("_op") for name in collections[key].node_list.value]
     bodies = []
-    if restoring := nodes.get(saver.restore_op_name):  # one call: (file name, variables) -> RestoreV2, assignments
+    if restoring := nodes.get(node_name(saver.restore_op_name)):  # calls (file, variables) -> RestoreV2, assignments
         tensors += restoring.input
         body = functions.get(restoring.attr["f"].func.name)
-        if body is None or node_name(restoring.input[0]) != node_name(saver.filename_tensor_name):
+        is_own = [node_name(name) for name in restoring.input[:1]] == [node_name(saver.filename_tensor_name)]
+        if restoring.op != "StatefulPartitionedCall" or body is None or not is_own:
             raise BundleError(f"node {restoring.name}: restores another file than the model's own variables.")
         file = body.signature.input_arg[0].name
         bodies = [node for node in body.node_def if node.op != "RestoreV2" or node.input[0] != file]
     for node in _reached(nodes, functions, tensors, bodies):
         known = op_def_registry.get(node.op)
-        is_good = known and (WITH_STATE.fullmatch(node.op) if known.is_stateful else not REFUSED.fullmatch(node.op))
-        if node.op not in functions and not is_good:
+        if known is None:
+            is_good = node.op in functions
+        else:
+            is_good = bool(WITH_STATE.fullmatch(node.op)) if known.is_stateful else not REFUSED.fullmatch(node.op)
+        if not is_good:
             raise BundleError(f"node {node.name}: {node.op} is refused: a served model may only compute.")
 
 
@@ -56,19 +60,25 @@ def node_name(tensor: str) -> str:
 
 def _reached(nodes: dict[str, Any], functions: dict[str, Any], tensors: list[str], bodies: list) -> Iterator[Any]:
     """Nodes that computing tensors, and the nodes `bodies` of a function, may run; emptied on the way."""
-    seen: set[str] = set()
+    seen_nodes: set[str] = set()
+    seen_functions: set[str] = set()
     while tensors or bodies:
         if bodies:
             node = bodies.pop()  # all nodes of its function are looked at
-        elif (name := node_name(tensors.pop())) in nodes and name not in seen:
-            seen.add(name)
+        elif (name := node_name(tensors.pop())) in nodes and name not in seen_nodes:
+            seen_nodes.add(name)
             node = nodes[name]
             tensors += node.input
         else:
             continue
         yield node
-        values = node.attr.values()
-        called = {node.op, *(v.func.name for v in values), *(f.name for v in values for f in v.list.func)}
-        for name in (called & functions.keys()) - seen:
-            seen.add(name)
+        for name in ({node.op, *_called(node.attr)} & functions.keys()) - seen_functions:
+            seen_functions.add(name)
             bodies += functions[name].node_def
+
+
+def _called(attributes: Any) -> Iterator[str]:
+    for value in attributes.values():
+        for function in (value.func, *value.list.func):
+            yield function.name
+            yield from _called(function.attr)  # handed on to the function

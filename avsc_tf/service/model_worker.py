@@ -59,23 +59,30 @@ class ServedModel:
         except tf.errors.OpError as error:
             reason = error.message.removeprefix("Graph execution error:").strip().splitlines()[0]
             raise RefusedError(STATUS.get(type(error).__name__, 500), reason) from error
-        count = sum(np.size(value) for value in outputs.values())
-        if count > elements:
+        if (count := sum(map(np.size, outputs.values()))) > elements:
             raise RefusedError(413, f"the outputs have {count} elements; at most {elements} are sent. Ask for less.")
         return _to_json(outputs, in_rows="instances" in document)
 
 
 def _parse(body: str) -> dict[str, Any]:
-    def decode(value: dict[str, Any]) -> Any:
-        return base64.b64decode(value["b64"], validate=True) if value.keys() == {"b64"} else value
-
     try:
-        document = json.loads(body, object_hook=decode)
+        document = json.loads(body, object_hook=_decode_bytes)
     except (ValueError, TypeError, RecursionError) as error:
         raise RefusedError(400, f"the body is not JSON, or a b64 not base64: {error}") from error
     if not isinstance(document, dict) or ("instances" in document) == ("inputs" in document):
         raise RefusedError(400, 'the body must be an object with either "instances" or "inputs"')
     return document
+
+
+def _decode_bytes(value: dict[str, Any]) -> Any:
+    return base64.b64decode(value["b64"], validate=True) if value.keys() == {"b64"} else value
+
+
+def _encode_bytes(value: bytes) -> Any:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
 
 
 def _named_values(document: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -125,31 +132,23 @@ def _to_texts(value: Any) -> np.ndarray:
 
 def _to_json(outputs: dict[str, Any], *, in_rows: bool) -> str:
     """Numbers with all digits, so that a float32 comes back to the bit. NaN and Infinity are written as such."""
-
-    def encode(value: bytes) -> Any:
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return {"b64": base64.b64encode(value).decode()}
-
     lists = {name: value if isinstance(value, bytes) else value.tolist() for name, value in outputs.items()}
     content: Any = lists if len(lists) > 1 else lists.popitem()[1]
     if in_rows and len({np.shape(value)[:1] for value in outputs.values()} | {()}) != 2:
         raise RefusedError(400, 'the outputs have no rows in common: send "inputs" in place of "instances"')
     if in_rows and len(lists) > 1:
         content = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    return json.dumps({"predictions" if in_rows else "outputs": content}, default=encode)
+    return json.dumps({"predictions" if in_rows else "outputs": content}, default=_encode_bytes)
 
 
 def answer(model: ServedModel, call: dict[str, Any], elements: int) -> dict[str, Any]:
     """The message that answers a call, whatever goes wrong; `log` has what is our fault."""
-    log = ""
     try:
         return {"status": 200, "body": model.predict(call["body"], call["seconds"], elements)}
     except RefusedError as error:
-        status, message = error.status, str(error)
+        status, message, log = error.status, str(error), ""
     except MemoryError:
-        status, message = 413, "there is not enough memory for this call. Ask for less."
+        status, message, log = 413, "there is not enough memory for this call. Ask for less.", ""
     except Exception:
         status, message, log = 500, "the service is at fault; its log has the reason", traceback.format_exc()
     return {"status": status, "body": json.dumps({"error": message}), "log": log}

@@ -25,7 +25,6 @@ from avsc_tf.service.refusals import RefusedError, told
 from avsc_tf.service.settings import ModelSettings
 
 GRACE_SECONDS = 15.0  # TensorFlow is interrupted between two operations, and waits 10 s for memory
-ELEMENT_BYTES = 64  # more than a number takes in JSON
 
 
 @dataclass
@@ -60,6 +59,7 @@ class ModelHost:
         try:
             self._running()
         except ProcessEndedError as error:
+            self.__exit__()
             raise BundleError(f"{self.versions[0].folder.parents[1]}: {error}") from error
         return self
 
@@ -113,7 +113,7 @@ class ModelHost:
             json.dumps({"folders": [str(version.folder) for version in self.versions], **limits}),
             environment={name: value for name, value in os.environ.items() if name not in self._hidden},
             quiet=True,
-            max_line_bytes=MAX_LINE_BYTES + ELEMENT_BYTES * self.settings.elements,
+            max_line_bytes=MAX_LINE_BYTES + 64 * self.settings.elements,  # more than numbers take in JSON
         )
         self.restarts += 1
         deadline = time.monotonic() + self.settings.load_seconds

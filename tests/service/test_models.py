@@ -313,11 +313,16 @@ def test_an_initialiser_that_writes(graph: Any) -> None:
         check_graph(graph)
 
 
-@pytest.mark.parametrize("place", ["file", "function", "beside"])
+@pytest.mark.parametrize("place", ["file", "function", "beside", "operation", "tensor"])
 def test_a_restoring_of_another_file(graph: Any, place: str) -> None:
     add(graph, "other", "Const")
     restoring = next(node for node in graph.graph_def.node if node.name == graph.saver_def.restore_op_name)
-    if place == "file":
+    if place == "operation":
+        restoring.op = "WriteFile"
+    elif place == "tensor":  # a session runs it by this name, too
+        graph.saver_def.restore_op_name += ":0"
+        restoring.input[0] = "other"
+    elif place == "file":
         restoring.input[0] = "other"
     elif place == "beside":
         add(graph, "second", "RestoreV2", "other", "other", "other")
@@ -327,6 +332,25 @@ def test_a_restoring_of_another_file(graph: Any, place: str) -> None:
         body = functions[restoring.attr["f"].func.name]
         next(node for node in body.node_def if node.op == "RestoreV2").input[0] = "RestoreV2/tensor_names:output:0"
     with pytest.raises(BundleError, match=r"RestoreV2 is refused|restores another file"):
+        check_graph(graph)
+
+
+@pytest.mark.parametrize("way", ["plain", "behind a node of its name", "handed on"])
+def test_a_function_that_reads(graph: Any, way: str) -> None:
+    """Called by a node that an output needs: itself, or by the function it hands it to."""
+    function = graph.graph_def.library.function.add()
+    function.signature.name = "evil"
+    function.node_def.add(name="read", op="ReadFile")
+    add(graph, "caller", "StatefulPartitionedCall", *(["evil"] if way == "behind a node of its name" else []))
+    add(graph, "evil", "Const")
+    caller = next(node for node in graph.graph_def.node if node.name == "caller")
+    caller.attr["f"].func.name = "good" if way == "handed on" else "evil"
+    if way == "handed on":
+        graph.graph_def.library.function.add().signature.name = "good"
+        caller.attr["f"].func.attr["g"].func.name = "evil"
+    outputs = graph.signature_def["serving_default"].outputs
+    outputs["a"].name, outputs["b"].name = "evil:0", "caller:0"
+    with pytest.raises(BundleError, match="node read: ReadFile is refused"):
         check_graph(graph)
 
 
