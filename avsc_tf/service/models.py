@@ -91,15 +91,18 @@ class ModelHost:
         return Response(answer["body"], answer["status"], media_type="application/json")
 
     def _ask(self, index: int, body: str, deadline: float) -> dict[str, Any]:
-        process = self._running()
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
-            raise RefusedError(504, f"the call waited for {self.settings.call_seconds:g} s")
-        process.say({"model": index, "seconds": seconds, "body": body})
-        answer = process.hear(seconds + GRACE_SECONDS)
-        if answer is None:
-            process.kill()
-            raise ProcessEndedError("the computation could not be interrupted, so its process was ended")
+        try:
+            process = self._running()
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                raise RefusedError(504, f"the call waited for {self.settings.call_seconds:g} s")
+            process.say({"model": index, "seconds": seconds, "body": body})
+            answer = process.hear(seconds + GRACE_SECONDS)
+            if answer is None:
+                raise ProcessEndedError("the computation could not be interrupted, so its process was ended")
+        except ProcessEndedError:
+            self.__exit__()
+            raise
         return answer
 
     def _running(self) -> LineProcess:
@@ -120,7 +123,6 @@ class ModelHost:
         for version in self.versions:
             answer = process.hear(max(0.0, deadline - time.monotonic())) or {"error": "it is not loaded in time"}
             if "error" in answer:
-                process.kill()
                 raise ProcessEndedError(f"{version.name}/{version.number}: {answer['error']}")
             version.signatures = answer["signatures"]
         return process
