@@ -57,10 +57,10 @@ SERVING = [
     *WEB,
     "python-multipart>=0.0.18,<0.1",  # uploads of forms, read as a stream
     "prometheus-client>=0.20,<1",
-    "tensorflow-serving-api==2.17.1",  # the protocol, of the same version as TensorFlow
-    "grpcio>=1.62.3,<2",
-    "grpcio-health-checking>=1.62.3,<1.63",  # later ones want protobuf 5
-    "grpcio-reflection>=1.62.3,<1.63",
+]
+
+EXPORT = [
+    "tensorflow-serving-api==2.17.1",  # warm-up requests; of the same version as TensorFlow
 ]
 
 LISTENING = [
@@ -123,9 +123,10 @@ setup(
         "evaluation": EVALUATION,
         "identity": IDENTITY,
         "serving": SERVING,
+        "export": EXPORT,
         "listening": LISTENING,
         "ray": RAY,
         "benchmarks": BENCHMARKS,
-        "dev": DEVELOPMENT + EVALUATION + LISTENING + SERVING + RAY,
+        "dev": DEVELOPMENT + EVALUATION + LISTENING + SERVING + EXPORT + RAY,
     },
 )

@@ -23,12 +23,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; this machine alone by default")
     parser.add_argument("--port", type=int, default=8501, help="0 takes a free one")
     parser.add_argument("--data", type=Path, default=Path("runs/service"), metavar="DIR", help="jobs, uploads, results")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="exported models, for TensorFlow Serving's clients")
-    parser.add_argument("--grpc-port", type=int, metavar="PORT", help="of those models, over gRPC; 0 takes a free one")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="exported models, for predictions (/v1/models)")
     parser.add_argument("--ray", action="store_true", help="on Ray Serve of this machine (extra ray)")
     args = parser.parse_args()
-    if args.grpc_port is not None and args.models is None:
-        parser.error("--grpc-port serves --models DIR")
     if len(args.bundle) > 2:
         parser.error("--bundle takes one run folder, or two")
     from avsc_tf.service.settings import load_settings
@@ -39,8 +36,7 @@ def main() -> None:
         from avsc_tf.service.serve import serve
 
     settings = load_settings(args.config, args.overrides)
-    where = {"data": args.data, "host": args.host, "port": args.port}
-    serve(settings, args.bundle, **where, models=args.models, grpc_port=args.grpc_port)
+    serve(settings, args.bundle, data=args.data, host=args.host, port=args.port, models=args.models)
 
 
 if __name__ == "__main__":

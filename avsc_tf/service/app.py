@@ -18,6 +18,7 @@ from avsc_tf.service import routes
 from avsc_tf.service.access import COOKIE
 from avsc_tf.service.border import Border, needs_no_token
 from avsc_tf.service.core import Service
+from avsc_tf.service.models import model_router
 from avsc_tf.service.refusals import MEANINGS, RefusedError, handle_refusals, told
 
 _SITE = Path(__file__).parent / "site"
@@ -86,7 +87,8 @@ def make_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
         bound_host=lambda: service.bound_host,
     )
     handle_refusals(app)
-    for router in (routes.router, _router, *routers):
+    models = [model_router(service.models)] if service.models is not None else []
+    for router in (routes.router, _router, *models, *routers):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_SITE / "static"))
     if service.access.needs_token:

@@ -59,6 +59,10 @@ class Service:
         self.store.close()
         self.storage.close()
 
+    def host_models(self, folder: Path) -> ModelHost:
+        """The exported models of a folder, to be entered before it is `models`. Raises BundleError: it has none."""
+        return ModelHost(folder, self.settings.models, hidden_variables=[self.settings.access.tokens_variable])
+
     def check_consent(self) -> None:
         """Raise RefusedError (403) where the target's consent has ended, or nobody gave any."""
         try:
@@ -83,8 +87,6 @@ class Service:
             checks["worker" if problem[0] == "worker" else "bundle"] = self._without_folders(problem[1])
         if not self.pipeline.converter.is_ready:
             checks["worker"] = "the networks are not loaded" if problem else "the networks are being loaded"
-        if self.models is not None:
-            checks["models"] = "ok" if self.models.ready else "the models are being loaded"
         try:
             self.check_consent()
         except RefusedError as error:
@@ -104,12 +106,12 @@ class Service:
         counts, pipeline = self.store.counts(), self.pipeline
         pids = {"web": "self", "decoder": pipeline.sandbox.pid, "converter": pipeline.converter.pid}
         if self.models is not None:
-            pids["models"] = self.models.process_id
+            pids["models"] = self.models.process.pid if self.models.process is not None else None
         memory = {name: resident_bytes(pid) for name, pid in pids.items()}
         restarts = {"decoder": pipeline.sandbox.restarts, "converter": pipeline.converter.restarts}
         if self.models is not None:
             restarts["models"] = self.models.restarts
-            yield gauge("model_calls_now", "Calls of models under way", {"": float(self.models.calls_under_way)})
+            yield gauge("model_calls_now", "Calls of models under way", {"": float(self.models.calls)})
         yield gauge("jobs", "Jobs kept, by state", {state: float(n) for state, n in counts.items()}, "state")
         yield gauge("queue_length", "Jobs that wait", {"": float(counts[QUEUED])})
         yield gauge("resident_bytes", "Memory of each process", memory, "process")

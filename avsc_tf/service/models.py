@@ -1,283 +1,163 @@
-"""The models of a folder, called from any thread or event loop of a process without TensorFlow.
+"""Exported models over HTTP, at the addresses and in the JSON of TensorFlow Serving's REST API.
 
-They live in a process of their own (`avsc_tf.service.model_process`): one that a model takes down, or that computes
-far past its time, is started again, and only the calls it had fail (UNAVAILABLE).
+The SavedModels live in a process of their own (`model_worker`); this one never loads TensorFlow. When that process
+ends, or a computation cannot be interrupted in time, the call it had gets 503, and the next one starts it again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import itertools
 import json
 import os
-import queue
-import socket
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from avsc_tf.errors import BundleError
-from avsc_tf.service.codes import CallError, Code
-from avsc_tf.service.model_limits import ModelLimits
-from avsc_tf.service.model_messages import HEADER_BYTES, pack, unpack
-from avsc_tf.service.model_states import ModelStates
+from avsc_tf.service.processes import MAX_LINE_BYTES, LineProcess, ProcessEndedError
+from avsc_tf.service.refusals import RefusedError, told
+from avsc_tf.service.settings import ModelSettings
 
-LOOK_SECONDS = 0.25  # how often overdue calls are looked for
-FIRST_STARTS = 3  # that may fail before the first success
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 60.0  # before the process is started again; doubled each time
-STEADY_SECONDS = 60.0  # after which a start counts as a success
-ENDING_SECONDS = 5.0
-KEPT_VARIABLES = ("CUDA_", "HOME", "LANG", "LC_", "LD_", "NVIDIA_", "OMP_", "PATH", "PYTHON", "TF_", "TMPDIR", "XLA_")
+GRACE_SECONDS = 15.0  # TensorFlow is interrupted between two operations, and waits 10 s for memory
 
 
 @dataclass
-class _Call:
-    future: Future[bytes]
-    overdue: float  # by time.monotonic: then the process is taken for stuck
+class ModelVersion:
+    """A folder NAME/NUMBER with a SavedModel, and its signatures as JSON once it is loaded."""
+
+    name: str
+    number: int
+    folder: Path
+    signatures: dict[str, Any] | None = None
 
 
 class ModelHost:
-    """SavedModels of `folder`, in their own process.
+    """All versions of all models of a folder, computed by one process within a `with` block.
 
-    Args:
-        folder: NAME/VERSION/ folders, or one with a models.config.
-
-    Use as a context manager, or `start` and `close`.
+    Raises:
+        BundleError: no NAME/NUMBER/saved_model.pb in the folder; on entry: one of them cannot be loaded.
     """
 
-    def __init__(self, folder: Path, limits: ModelLimits | None = None) -> None:
-        self.folder = folder
-        self.limits = limits or ModelLimits()
-        self.restarts = 0
-        self.states = ModelStates()
-        self._calls: dict[int, _Call] = {}
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._outgoing: queue.SimpleQueue[bytes | None] | None = None  # of the process that is ready
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = threading.Event()  # ready, or never will be
-        self._failure: str | None = None
-        self._closing = threading.Event()
-        self._watchers: list[Callable[[bool], None]] = []
-        self._keeper = threading.Thread(target=self._keep, name="model-host", daemon=True)
+    def __init__(self, folder: Path, settings: ModelSettings, hidden_variables: Sequence[str] = ()) -> None:
+        graphs = [path for path in folder.absolute().glob("*/*/saved_model.pb") if path.parts[-2].isdecimal()]
+        if not graphs:
+            raise BundleError(f"{folder}: no model in it; expected NAME/1/saved_model.pb. tools/export.py makes them.")
+        found = [ModelVersion(path.parts[-3], int(path.parts[-2]), path.parent) for path in graphs]
+        self.versions = sorted(found, key=lambda version: (version.name, version.number))
+        self.settings, self._hidden = settings, set(hidden_variables)
+        self.calls, self.restarts = 0, -1
+        self.process: LineProcess | None = None
+        self._turn = asyncio.Lock()  # a computation uses all cores: calls are computed one after another
 
     def __enter__(self) -> ModelHost:
-        self.start()
+        try:
+            self._running()
+        except ProcessEndedError as error:
+            self.__exit__()
+            raise BundleError(f"{self.versions[0].folder.parents[1]}: {error}") from error
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        if self.process is not None:
+            self.process.kill()
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start the process; `wait` until its models are loaded.
+    def find(self, name: str, number: int | None = None) -> list[ModelVersion]:
+        """That version of a model, or all of them, the newest first. Raises RefusedError (404)."""
+        found = [v for v in reversed(self.versions) if v.name == name and number in (None, v.number)]
+        if not found:
+            raise RefusedError(404, f"there is no model {name}" + ("" if number is None else f" of version {number}"))
+        return found
 
-        Raises:
-            BundleError: the folder holds no model, or none that can be loaded.
-        """
-        self._keeper.start()
-        if wait:
-            self.wait()
-
-    def wait(self) -> None:
-        """Until the models are loaded. Raises BundleError, as `start` does."""
-        self._started.wait(self.limits.load_seconds + ENDING_SECONDS)
-        if self._failure is None and not self.ready:
-            self._failure = f"{self.folder}: the models were not loaded within {self.limits.load_seconds:g} s."
-        if self._failure is None and not any(v.state == "AVAILABLE" for v in self.states.versions):
-            self._failure = " ".join(dict.fromkeys(v.error_message for v in self.states.versions))
-        if self._failure is not None:
-            self.close()
-            raise BundleError(self._failure)
-
-    def close(self) -> None:
-        """End the process; calls under way fail."""
-        self._closing.set()
-        self._kill()
-        if self._keeper.is_alive() and threading.current_thread() is not self._keeper:
-            self._keeper.join(ENDING_SECONDS)
-
-    def watch(self, tell: Callable[[bool], None]) -> None:
-        """Have `tell` called now, and whenever calls begin or cease to be taken."""
-        self._watchers.append(tell)
-        tell(self.ready)
-
-    def unwatch(self, tell: Callable[[bool], None]) -> None:
-        """Undo `watch`."""
-        self._watchers.remove(tell)
-
-    @property
-    def ready(self) -> bool:
-        """Whether calls are taken now."""
-        return self._outgoing is not None
-
-    @property
-    def calls_under_way(self) -> int:
-        """Calls that are computed or wait."""
-        return len(self._calls)
-
-    @property
-    def process_id(self) -> int | None:
-        """Of the model process, while there is one."""
-        return self._process.pid if self._process is not None else None
-
-    def submit(self, method: str, body: bytes = b"", *, seconds: float | None = None, **spec: Any) -> Future[bytes]:
-        """Hand a call over; the answer's body comes as a future. Never waits.
-
-        Args:
-            method: of `avsc_tf.service.model_process.calls.Calls`.
-            seconds: until the client stops waiting; at most the limit.
-            spec: `name`, `version`, `label` of the model.
-
-        Raises:
-            CallError: (in the future as well) too large, too many calls, no process, or what the model says.
-        """
-        if len(body) > self.limits.body_bytes:
-            raise CallError(Code.RESOURCE_EXHAUSTED, f"The request has more than {self.limits.body_bytes} bytes.")
-        allowed = self.limits.call_seconds if seconds is None else min(seconds, self.limits.call_seconds)
-        number = next(self._numbers)
-        frame = pack({"id": number, "method": method, "seconds": allowed, **spec}, body)
-        call = _Call(Future(), time.monotonic() + allowed + self.limits.grace_seconds)
-        call.future.set_running_or_notify_cancel()
-        with self._lock:
-            if self._outgoing is None:
-                raise CallError(Code.UNAVAILABLE, "The models are being loaded; try again.")
-            if len(self._calls) >= self.limits.concurrency + self.limits.queue:
-                raise CallError(Code.UNAVAILABLE, "Too many calls wait; try again.")
-            self._calls[number] = call
-            self._outgoing.put(frame)
-        return call.future
-
-    async def call(self, method: str, body: bytes = b"", *, seconds: float | None = None, **spec: Any) -> bytes:
-        """`submit` and wait, within an event loop. Raises CallError."""
-        return await asyncio.wrap_future(self.submit(method, body, seconds=seconds, **spec))
-
-    def _keep(self) -> None:
-        """Start the process, again and again until `close`."""
-        pause = FIRST_PAUSE_SECONDS
-        while not self._closing.is_set():
-            begun = time.monotonic()
-            self._one_process()
-            if self.restarts + 1 >= FIRST_STARTS and not self._started.is_set():
-                self._failure = f"{self.folder}: the model process ended {FIRST_STARTS} times while loading."
-            if self._failure is not None:
-                break
-            steady = time.monotonic() - begun > STEADY_SECONDS
-            pause = FIRST_PAUSE_SECONDS if steady else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            if self._closing.wait(pause):
-                break
-            self.restarts += 1
-        self._started.set()
-
-    def _one_process(self) -> None:
-        ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), str(self.folder), json.dumps(dataclasses.asdict(self.limits))]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "avsc_tf.service.model_process", *arguments],
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,  # it may not write files, and the service's log may be one
-            )
-        threading.Thread(target=_relay, args=(self._process.stderr,), name="model-host-log", daemon=True).start()
-        outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        with Connection(ours.detach()) as connection:
-            writer = threading.Thread(target=_write, args=(connection, outgoing), name="model-host-writer", daemon=True)
-            writer.start()
-            try:
-                self._read(connection, outgoing)
-            except (EOFError, OSError, ValueError, KeyError):
-                pass  # gone, or talks nonsense: in both cases a new one
-            finally:
-                self._lose(outgoing)
-                self._kill()
-                writer.join()
-
-    def _read(self, connection: Connection, outgoing: queue.SimpleQueue[bytes | None]) -> None:
-        must_be_ready = time.monotonic() + self.limits.load_seconds
-        while not self._closing.is_set():
-            if connection.poll(LOOK_SECONDS):
-                header, body = unpack(connection.recv_bytes(self.limits.body_bytes + HEADER_BYTES))
-                if "event" in header:
-                    self._note(header, outgoing)
-                else:
-                    self._resolve(header, body)
-            now = time.monotonic()
-            if any(call.overdue < now for call in list(self._calls.values())) or (
-                not self.ready and must_be_ready < now
-            ):
-                return
-
-    def _note(self, header: dict[str, Any], outgoing: queue.SimpleQueue[bytes | None]) -> None:
-        if header["event"] == "models":
-            self.states = ModelStates.from_message(header)
-        elif header["event"] == "failed":
-            self._failure = str(header["message"])
-        elif header["event"] == "ready":
-            with self._lock:
-                self._outgoing = outgoing
-            self._started.set()
-            self._tell()
-
-    def _resolve(self, header: dict[str, Any], body: bytes) -> None:
-        with self._lock:
-            call = self._calls.pop(header["id"], None)
-        if call is None:
-            return
-        if header["code"] == Code.OK:
-            call.future.set_result(body)
-        else:
-            call.future.set_exception(CallError(Code(header["code"]), str(header["message"])))
-
-    def _lose(self, outgoing: queue.SimpleQueue[bytes | None]) -> None:
-        """No more calls, and those under way fail."""
-        with self._lock:
-            self._outgoing = None
-            lost, self._calls = self._calls, {}
-        self.states = self.states.interrupted()
-        outgoing.put(None)
-        self._tell()
-        for call in lost.values():
-            call.future.set_exception(CallError(Code.UNAVAILABLE, "The model process ended during this call."))
-
-    def _tell(self) -> None:
-        for tell in list(self._watchers):
-            tell(self.ready)
-
-    def _kill(self) -> None:
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def _write(connection: Connection, outgoing: queue.SimpleQueue[bytes | None]) -> None:
-    """Send what is put, in a thread, so that nobody who submits waits for a full pipe."""
-    while (frame := outgoing.get()) is not None:
+    async def predict(self, version: ModelVersion, body: str) -> Response:
+        """Answer to the JSON of a request. Raises RefusedError (503, 504)."""
+        if self.calls > self.settings.queue:
+            raise RefusedError(503, "too many calls wait; try again", {"retry-after": "1"})
+        deadline = time.monotonic() + self.settings.call_seconds
+        self.calls += 1
         try:
-            connection.send_bytes(frame)
-        except OSError:
-            return  # the reader notices as well
+            async with self._turn:
+                answer = await run_in_threadpool(self._ask, self.versions.index(version), body, deadline)
+        except ProcessEndedError as error:
+            raise RefusedError(503, f"{error}; try again", {"retry-after": "1"}) from error
+        finally:
+            self.calls -= 1
+        sys.stderr.write(answer.get("log", ""))
+        return Response(answer["body"], answer["status"], media_type="application/json")
+
+    def _ask(self, index: int, body: str, deadline: float) -> dict[str, Any]:
+        try:
+            process = self._running()
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                raise RefusedError(504, f"the call waited for {self.settings.call_seconds:g} s")
+            process.say({"model": index, "seconds": seconds, "body": body})
+            answer = process.hear(seconds + GRACE_SECONDS)
+            if answer is None:
+                raise ProcessEndedError("the computation could not be interrupted, so its process was ended")
+        except ProcessEndedError:
+            self.__exit__()
+            raise
+        return answer
+
+    def _running(self) -> LineProcess:
+        """The process with its models loaded; started where it does not run. Raises ProcessEndedError."""
+        if self.process is not None and self.process.is_alive():
+            return self.process
+        self.__exit__()
+        limits = {"elements": self.settings.elements, "memory_bytes": self.settings.memory_bytes}
+        self.process = process = LineProcess(
+            "avsc_tf.service.model_worker",
+            json.dumps({"folders": [str(version.folder) for version in self.versions], **limits}),
+            environment={name: value for name, value in os.environ.items() if name not in self._hidden},
+            quiet=True,
+            max_line_bytes=MAX_LINE_BYTES + 64 * self.settings.elements,  # more than numbers take in JSON
+        )
+        self.restarts += 1
+        deadline = time.monotonic() + self.settings.load_seconds
+        for version in self.versions:
+            answer = process.hear(max(0.0, deadline - time.monotonic())) or {"error": "it is not loaded in time"}
+            if "error" in answer:
+                raise ProcessEndedError(f"{version.name}/{version.number}: {answer['error']}")
+            version.signatures = answer["signatures"]
+        return process
 
 
-def _relay(log: IO[bytes] | None) -> None:
-    """What the process says, on our standard error."""
-    with log or open(os.devnull, "rb") as lines:
-        for line in lines:
-            sys.stderr.write(line.decode(errors="replace"))
+def _newest(name: str) -> tuple[str, int | None]:
+    return name, None
 
 
-def _environment() -> dict[str, str]:
-    """What TensorFlow needs of this process's environment, no tokens, and where this package is found."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
-    here = str(Path(__file__).resolve().parents[2])
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [here, kept.get("PYTHONPATH", "")]))}
+def _numbered(name: str, version: int) -> tuple[str, int | None]:
+    return name, version
+
+
+def model_router(host: ModelHost) -> APIRouter:
+    """Status, signatures and predictions of the newest or of a numbered version of each model."""
+    router = APIRouter(tags=["models"], responses=told(404, 422))
+    schema = {"type": "object", "properties": {"signature_name": {"type": "string"}, "instances": {}, "inputs": {}}}
+    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    for path, read in (("/v1/models/{name}", _newest), ("/v1/models/{name}/versions/{version}", _numbered)):
+        asked = Depends(read)
+
+        @router.post(f"{path}:predict", responses=told(400, 413, 503, 504), openapi_extra=body)
+        async def predict(request: Request, model: Any = asked) -> Response:
+            version = host.find(*model)[0]
+            return await host.predict(version, (await request.body()).decode(errors="replace"))
+
+        @router.get(f"{path}/metadata")
+        def metadata(model: Any = asked) -> dict[str, Any]:
+            version = host.find(*model)[0]
+            spec = {"name": version.name, "signature_name": "", "version": str(version.number)}
+            return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": version.signatures}}}
+
+        @router.get(path)
+        def status(model: Any = asked) -> dict[str, Any]:
+            good = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+            return {"model_version_status": [{"version": str(v.number), **good} for v in host.find(*model)]}
+
+    return router

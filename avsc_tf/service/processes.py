@@ -1,14 +1,16 @@
-"""A Python process of its own that speaks JSON lines: started afresh, ended as a whole."""
+"""A Python process of its own that exchanges JSON lines with this one: its two ends."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import queue
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 MAX_LINE_BYTES = 1_000_000
+SEND_SECONDS = 30.0  # for a process to take a line
 
 
 class ProcessEndedError(Exception):
@@ -23,9 +26,22 @@ class ProcessEndedError(Exception):
 
 
 class LineProcess:
-    """`python -I` that calls `main()` of a module, with a session of its own."""
+    """`python -I` that calls `main()` of a module, with a session of its own.
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], quiet: bool = False) -> None:
+    Args:
+        environment: all of its environment variables.
+        quiet: discard its standard error.
+        max_line_bytes: of a line it sends; a longer one counts as its end.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        quiet: bool = False,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
         code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from {module} import main; main()"
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", code, *arguments],
@@ -37,7 +53,9 @@ class LineProcess:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
-        self._rest = b""
+        os.set_blocking(self._in, False)  # a process that reads nothing must not hold up this one
+        self._max_line_bytes = max_line_bytes
+        self._rest = bytearray()
 
     @property
     def pid(self) -> int:
@@ -47,30 +65,38 @@ class LineProcess:
         """Whether it runs."""
         return self._process.poll() is None
 
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Send one line. Raises ProcessEndedError."""
+    def say(self, message: Mapping[str, Any], timeout_seconds: float = SEND_SECONDS) -> None:
+        """Send one line. Raises ProcessEndedError, also where it is not taken in time."""
+        deadline = time.monotonic() + timeout_seconds
+        line = memoryview((json.dumps(message) + "\n").encode())
         try:
-            os.write(self._in, (json.dumps(message) + "\n").encode())
+            while line:
+                if not select.select([], [self._in], [], max(0.0, deadline - time.monotonic()))[1]:
+                    raise ProcessEndedError("the process takes no message")
+                line = line[os.write(self._in, line) :]
         except OSError as error:
             raise ProcessEndedError(str(error)) from error
 
     def hear(self, timeout_seconds: float) -> dict[str, Any] | None:
         """The next line, or None after that time. Raises ProcessEndedError."""
         deadline = time.monotonic() + timeout_seconds
-        while b"\n" not in self._rest:
+        searched = 0
+        while (end := self._rest.find(b"\n", searched)) < 0:
+            searched = len(self._rest)
             if not select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 return None
             got = os.read(self._out, 65536)
             self._rest += got
-            if not got or len(self._rest) > MAX_LINE_BYTES:
+            if not got or len(self._rest) > self._max_line_bytes:
                 raise ProcessEndedError("the process ended")
-        line, _, self._rest = self._rest.partition(b"\n")
+        line = bytes(self._rest[:end])
+        del self._rest[: end + 1]
         try:
             message = json.loads(line)
         except ValueError as error:
-            raise ProcessEndedError("the process said what is no message") from error
+            raise ProcessEndedError("the process sent a line that is not JSON") from error
         if not isinstance(message, dict):
-            raise ProcessEndedError("the process said what is no message")
+            raise ProcessEndedError("the process sent a line that is not an object")
         return message
 
     def kill(self) -> None:
@@ -83,3 +109,27 @@ class LineProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+class LineChannel:
+    """The other end, in the process itself, which ends when its standard input does, whatever it is doing."""
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # what libraries print must not look like a message
+        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self.take(json.loads(line))
+        os._exit(0)
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Called in the listening thread with each message that comes."""
+        self.messages.put(message)
+
+    def say(self, **message: Any) -> None:
+        """Send one line."""
+        self._out.write((json.dumps(message) + "\n").encode())
+        self._out.flush()

@@ -27,7 +27,6 @@ from avsc_tf.errors import ServiceError
 from avsc_tf.service.access import check_host
 from avsc_tf.service.app import make_app
 from avsc_tf.service.core import Service
-from avsc_tf.service.model_apis import model_apis
 from avsc_tf.service.settings import LOOPBACK, ServiceSettings
 from avsc_tf.web.listening_socket import listen
 
@@ -52,13 +51,12 @@ class Served:
     host: str = THIS_COMPUTER
     port: int = 8501
     models: Path | None = None
-    grpc_port: int | None = None
 
     def absolute(self) -> Served:
         """For a process with another working folder."""
         models = self.models and self.models.absolute()
         runs = tuple(run.absolute() for run in self.bundle)
-        return Served(self.settings, runs, self.data.absolute(), self.host, self.port, models, self.grpc_port)
+        return Served(self.settings, runs, self.data.absolute(), self.host, self.port, models)
 
 
 def serve_on_ray(
@@ -69,7 +67,6 @@ def serve_on_ray(
     host: str = THIS_COMPUTER,
     port: int = 8501,
     models: Path | None = None,
-    grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM (returns) or Ctrl-C (raises KeyboardInterrupt); arguments as of `serve`.
 
@@ -83,7 +80,7 @@ def serve_on_ray(
         received.append(number)
         stop.set()
 
-    served = Served(settings, tuple(bundle), data, host, port, models, grpc_port)
+    served = Served(settings, tuple(bundle), data, host, port, models)
     with running(served) as address:
         print(f"{address} converts by {', '.join(map(str, bundle))}, on Ray Serve; Ctrl-C ends it", flush=True)
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -139,10 +136,10 @@ def _checked(served: Served) -> int:
     service = Service(served.settings, served.bundle, served.data)
     try:
         check_host(served.settings, service.access, served.host)
+        if served.models is not None:
+            service.host_models(served.models)
     finally:
         service.stop()
-    if served.models is not None and not served.models.is_dir():
-        raise ServiceError(f"--models {served.models}: no such folder. tools/export.py makes one of a trained run.")
     listening, _ = listen(served.host, served.port, error=ServiceError)
     with listening:
         port: int = listening.getsockname()[1]
@@ -203,13 +200,13 @@ def application(served: Served) -> FastAPI:
     service = Service(served.settings, served.bundle, served.data)
     stack = contextlib.ExitStack()
     try:
-        apis = model_apis(service, served.models, address=served.host, grpc_port=served.grpc_port)
-        routers = stack.enter_context(apis)
+        if served.models is not None:
+            service.models = stack.enter_context(service.host_models(served.models))
     except BaseException:
         service.stop()
         raise
     service.bound_host = served.host
-    app = make_app(service, routers)
+    app = make_app(service)
     whole = app.router.lifespan_context
 
     @contextlib.asynccontextmanager

@@ -43,6 +43,7 @@ MEANINGS = {
     422: "A parameter is wrong",
     429: "Too many requests or unfinished jobs; see Retry-After",
     503: "Cannot take it now; see Retry-After",
+    504: "The computation takes too long",
     507: "No room on the disk",
 }
 

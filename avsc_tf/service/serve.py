@@ -20,7 +20,6 @@ from avsc_tf.errors import ServiceError
 from avsc_tf.service.access import check_host
 from avsc_tf.service.app import make_app
 from avsc_tf.service.core import Service
-from avsc_tf.service.model_apis import model_apis
 from avsc_tf.service.settings import ConnectionSettings, ServiceSettings
 from avsc_tf.web.listening_socket import listen
 
@@ -34,15 +33,13 @@ def serve(
     port: int = 8501,
     routers: Sequence[APIRouter] = (),
     models: Path | None = None,
-    grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM (returns) or Ctrl-C (raises KeyboardInterrupt).
 
     Args:
         port: 0 takes a free one; the address is printed.
         routers: of other protocols, behind the same border.
-        models: folder of exported models, to be served by TensorFlow Serving's protocols.
-        grpc_port: for its gRPC, 0 a free one; None: REST alone.
+        models: folder of exported models, for predictions at TensorFlow Serving's addresses.
     Raises:
         AvscError: the bundle, the folder, the tokens or the address cannot be used.
     """
@@ -52,12 +49,13 @@ def serve(
             check_host(settings, service.access, host)
             listening, address = listen(host, port, error=ServiceError)
             stack.enter_context(listening)
-            more = stack.enter_context(model_apis(service, models, address=host, grpc_port=grpc_port))
+            if models is not None:
+                service.models = stack.enter_context(service.host_models(models))
         except BaseException:
             service.stop()
             raise
         service.bound_host = host
-        server = make_server(service, [*routers, *more])
+        server = make_server(service, routers)
         tokens = "with tokens" if service.access.needs_token else "without tokens"
         print(f"{address} converts by {', '.join(map(str, bundle))}, {tokens}; Ctrl-C ends it", flush=True)
         server.run(sockets=[listening])

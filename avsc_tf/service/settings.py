@@ -13,7 +13,6 @@ from avsc_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from avsc_tf.provenance.marking import Provenance
-from avsc_tf.service.model_limits import ModelLimits
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "configs" / "serve.yaml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -126,6 +125,17 @@ class ProvenanceSettings:
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """Limits on calls of exported models."""
+
+    queue: int = 32
+    elements: int = 8 << 20
+    call_seconds: float = 60.0
+    load_seconds: float = 300.0
+    memory_bytes: int = 8 << 30
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """All of them."""
 
@@ -137,7 +147,7 @@ class ServiceSettings:
     jobs: JobSettings = JobSettings()
     conversion: ConversionSettings = ConversionSettings()
     provenance: ProvenanceSettings = ProvenanceSettings()
-    models: ModelLimits = ModelLimits()  # noqa: RUF009 (frozen, too)
+    models: ModelSettings = ModelSettings()
 
     def __post_init__(self) -> None:
         for section in dataclasses.fields(self):

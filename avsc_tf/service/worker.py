@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from avsc_tf.errors import AvscError, TooLargeError, UnexpectedError
+from avsc_tf.service.processes import LineChannel
 
 UNEXPECTED = "server"  # kind of an error after which this process is not to be trusted with another clip
 
@@ -24,28 +24,19 @@ class _CancelledError(BaseException):
     """Asked to stop between two stages; no `Exception`, since those are errors of a clip."""
 
 
-class _Channel:
+class _Channel(LineChannel):
     """Messages of this process and jobs for it."""
 
     def __init__(self) -> None:
-        self._out = os.dup(1)
-        os.dup2(2, 1)  # what libraries print must not look like a message
-        self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled = threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
+        super().__init__()
 
-    def _listen(self) -> None:
-        for line in sys.stdin:
-            message = json.loads(line)
-            if "cancel" in message:
-                self.cancelled.set()
-            else:
-                self.cancelled.clear()
-                self.jobs.put(message)
-        os._exit(0)
-
-    def say(self, **message: Any) -> None:
-        os.write(self._out, (json.dumps(message) + "\n").encode())
+    def take(self, message: dict[str, Any]) -> None:
+        if "cancel" in message:
+            self.cancelled.set()
+        else:
+            self.cancelled.clear()
+            super().take(message)
 
     def at(self, stage: str, share: float) -> None:
         if self.cancelled.is_set():
@@ -84,7 +75,7 @@ def main() -> None:
         }
     )
     while True:
-        _convert(converter, channel.jobs.get(), channel)
+        _convert(converter, channel.messages.get(), channel)
 
 
 def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:

@@ -23,6 +23,7 @@ import pytest
 
 from avsc_tf.media.mux import write_video
 from avsc_tf.service.core import Service
+from avsc_tf.service.models import ModelHost
 from avsc_tf.service.serve import make_server
 from avsc_tf.service.settings import ServiceSettings, load_settings
 
@@ -143,10 +144,11 @@ class Client:
 
 @contextmanager
 def running(
-    settings: ServiceSettings, bundle: Path, data: Path, *, starts: bool = True
+    settings: ServiceSettings, bundle: Path, data: Path, *, starts: bool = True, models: ModelHost | None = None
 ) -> Iterator[tuple[Client, Service]]:
     """The service on a socket, in a thread; `starts`: with its processes."""
     service = Service(settings, [bundle], data)
+    service.models = models
     if not starts:
         service.pipeline.start = lambda: None  # type: ignore[method-assign]
     server = make_server(service)
@@ -162,6 +164,14 @@ def running(
             service.stopping.set()
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SavedModels `linear`, versions 1 and 3, and `odd`, as NAME/VERSION/."""
+    folder = tmp_path_factory.mktemp("models")
+    load(Path(__file__).with_name("saved_models.py")).write_models(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

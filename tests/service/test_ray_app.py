@@ -27,7 +27,7 @@ REQUESTS = [
     ("GET", "/v1/models/nobody", b""),
     ("POST", "/v1/models/linear:predict", b'{"instances": [[1, 2, 3]]}'),
     ("POST", "/v1/models/linear:predict", b'{"instances": [[1, 2]]}'),
-    ("POST", "/v1/models/linear/labels/stable:predict", b'{"inputs": [[1, 2, 3]]}'),
+    ("POST", "/v1/models/linear/versions/1:predict", b'{"inputs": [[1, 2, 3]]}'),
     ("POST", "/v1/models/linear:predict", b"{"),
     ("POST", "/v1/models/a%2Fb:predict", b"{}"),
     ("GET", "/v1/conversions", b""),
@@ -132,7 +132,7 @@ def test_equal_answers_and_a_clean_end(root: Path, tiny_bundle: Path, model_fold
         time.sleep(0.1)
     assert not [p for p in processes if Path(f"/proc/{p}").exists()]
     assert {200, 400, 404, 422} <= {status for status, _ in expected}
-    assert json.loads(expected[4][1]) == {"predictions": [[42.0, 0.900000036]]}
+    assert json.loads(expected[4][1]) == {"predictions": [[42.0, 0.9000000357627869]]}
 
 
 def wait_for_end(tool: Tool, job: str, seconds: float) -> dict:
