@@ -70,10 +70,7 @@ def _outcome(features: Callable[[], ClipFeatures], clip: ClipSource) -> Outcome:
 
 
 def use_one_core() -> None:
-    """Keep TensorFlow and OpenCV of a worker process to one thread, so that N workers use N cores.
-
-    Also what makes the bytes independent of the number of workers: sums are split the same way everywhere.
-    """
+    """Keep TensorFlow and OpenCV of a worker process to one thread, so that N workers use N cores."""
     import cv2
     import tensorflow as tf
 
