@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "grammar"))
 
 import av.error
+import av.logging
 from clip_grammar import is_plain_enough, recipes
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from laws import BrokenLawError, examine
@@ -33,8 +34,11 @@ from recipes import Recipe
 
 from avsc_tf.cli import run_tool
 
-BATCH = 100  # recipes of one process
+RUNS, RECIPES = 10, 12  # of one process; Hypothesis varies the recipes of a run, so many short ones differ more
 HANG_SECONDS = 120
+
+
+av.logging.set_level(None)
 
 
 def outcome_of(recipe: Recipe) -> tuple[str, str]:
@@ -62,16 +66,15 @@ def simplified(recipe: Recipe, kind: str) -> Recipe:
 
 
 def run_batch(number: int, until: float, log: Path) -> None:
-    """Draw, try and log `BATCH` recipes, or as many as there is time for."""
+    """Draw, try and log recipes, as many as there is time for."""
 
     @settings(
-        max_examples=BATCH,
+        max_examples=RECIPES,
         phases=[Phase.generate],
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @seed(number)
     @given(recipes())
     def run(recipe: Recipe) -> None:
         if time.time() > until:
@@ -82,7 +85,8 @@ def run_batch(number: int, until: float, log: Path) -> None:
         faulthandler.cancel_dump_traceback_later()
         _write(log, {"batch": number, "outcome": kind, "seen": seen, "recipe": repr(recipe)})
 
-    run()
+    for k in range(RUNS):
+        seed(number * RUNS + k)(run)()
 
 
 def _write(log: Path, line: dict[str, object]) -> None:

@@ -25,13 +25,18 @@ class PacketSpan:
     def __init__(self) -> None:
         self.begin: Fraction | None = None
         self.end: Fraction | None = None
+        self._latest_begin: Fraction | None = None
 
     def add(self, packet: Any) -> None:
         """Count a packet; one without a time counts for nothing."""
         if packet.pts is None or not packet.size:
             return
         begin = packet.pts * Fraction(packet.time_base)
-        end = begin + (packet.duration or 0) * Fraction(packet.time_base)
+        duration = (packet.duration or 0) * Fraction(packet.time_base)
+        if not duration and self._latest_begin is not None:  # left out in fragments of MP4: as long as the one before
+            duration = max(Fraction(0), begin - self._latest_begin)
+        self._latest_begin = begin if self._latest_begin is None else max(begin, self._latest_begin)
+        end = begin + duration
         self.begin = begin if self.begin is None else min(begin, self.begin)
         self.end = end if self.end is None else max(end, self.end)
 

@@ -215,7 +215,7 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
         changes["pixel_aspect"] = draw(_odd(Fraction(1), st.sampled_from([Fraction(4, 3), Fraction(3, 4)]), one_in=5))
     if container.turns or (codec == "libx264" and recipe.suffix in (".mkv", ".ts", ".mts")):
         changes["turn"] = draw(_odd(0, st.integers(1, 7), one_in=2))
-    if codec in ("libx264", "mpeg2video", "mpeg4"):
+    if codec in ("libx264", "mpeg2video", "mpeg4") and changes["size"] != (98, 66):  # lines in fours
         changes["interlaced"] = draw(_odd(False, st.just(True), one_in=5))
     if container.turns and recipe.written != "fragments" and codec not in ("prores_ks", "mjpeg"):
         changes["hidden_frames"] = draw(_odd(0, st.integers(1, 20), one_in=5))
