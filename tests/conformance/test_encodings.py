@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("avsc_tf", "tools", "benchmarks", "tests", "examples")
 MODE = re.compile(r"[rwxabt+]{1,4}")
+PATH_OPEN_ARGUMENTS = {"mode", "buffering", "errors", "newline"}
 ENCODING_POSITION = {"read_text": 0, "write_text": 1}
 
 
@@ -28,7 +29,9 @@ def opens_text_without_encoding(call: ast.Call) -> bool:
     if isinstance(call.func, ast.Name) and call.func.id == "open":
         return "b" not in mode_of(call, position=1, default="r")
     if isinstance(call.func, ast.Attribute) and call.func.attr == "open":
-        is_path = not call.args or bool(MODE.fullmatch(mode_of(call, position=0, default="")))
+        is_path = given <= PATH_OPEN_ARGUMENTS and (
+            not call.args or bool(MODE.fullmatch(mode_of(call, position=0, default="")))
+        )
         return is_path and "b" not in mode_of(call, position=0, default="r")
     if isinstance(call.func, ast.Attribute) and call.func.attr == "fdopen":
         return "b" not in mode_of(call, position=1, default="r")

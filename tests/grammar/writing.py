@@ -182,7 +182,7 @@ def _encoded(context: Any, recipe: Recipe, begin: Fraction, end: Fraction, *, is
     rate_hz = recipe.rate_hz
     first, n_samples = round(begin * rate_hz), round((end - begin) * rate_hz)
     if not context.is_open:
-        context.open(strict=False, encoding="utf-8")
+        context.open(strict=False)
     lead = _delay_samples(recipe) if recipe.container in TIMELESS else 0
     sound = draw_sound(recipe, first / rate_hz + lead / rate_hz, n_samples, rate_hz)
     if recipe.beside:
