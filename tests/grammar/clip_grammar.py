@@ -2,122 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from containers import CONTAINERS, PIXELS, SURROUND, Container, rates_of
 from hypothesis import strategies as st
 from recipes import Recipe
 
-_MPEG_RATES = (
-    Fraction(24000, 1001),
-    Fraction(24),
-    Fraction(25),
-    Fraction(30000, 1001),
-    Fraction(30),
-    Fraction(50),
-    Fraction(60),
-)
-RATES = (
-    Fraction(25),
-    Fraction(30),
-    Fraction(30000, 1001),
-    Fraction(24000, 1001),
-    Fraction(60),
-    Fraction(50),
-    Fraction(15),
-    Fraction(25, 2),
-    Fraction(60000, 1001),
-    Fraction(120),
-)
-
-
-@dataclass(frozen=True)
-class _Container:
-    video: tuple[str, ...]
-    audio: tuple[str, ...]
-    rates: tuple[Fraction, ...] = RATES
-    keeps_times: bool = True  # variable rates, gaps, and streams that begin apart
-    turns: bool = False
-    tags: tuple[str, ...] = ("libx264", "libx265")  # codecs whose colour tags survive
-    tracks: bool = False
-    written: tuple[str, ...] = ("",)
-
-
-_MP4 = _Container(
-    ("libx264", "libx265", "mpeg4", "libvpx-vp9", "libaom-av1"),
-    ("aac", "libmp3lame", "alac", "flac", "libopus", "ac3"),
-    turns=True,
-    tags=("libx264", "libx265", "libvpx-vp9"),
-    tracks=True,
-    written=("", "faststart", "fragments"),
-)
-CONTAINERS = {
-    ".mp4": _MP4,
-    ".mov": replace(
-        _MP4,
-        video=("libx264", "libx265", "prores_ks", "mjpeg", "mpeg4"),
-        audio=("aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "alac"),
-        tags=("libx264", "libx265", "prores_ks"),
-    ),
-    ".m4v": replace(_MP4, video=("libx264", "libx265"), audio=("aac", "ac3", "alac")),
-    ".3gp": replace(_MP4, video=("libx264", "mpeg4"), audio=("aac",), tags=(), tracks=False),
-    ".mkv": _Container(
-        ("libx264", "libx265", "mpeg4", "vp8", "libvpx-vp9", "ffv1", "mjpeg", "mpeg2video"),
-        (
-            "aac",
-            "libmp3lame",
-            "libopus",
-            "libvorbis",
-            "pcm_s16le",
-            "pcm_s24le",
-            "pcm_f32le",
-            "flac",
-            "ac3",
-            "eac3",
-            "alac",
-        ),
-        tags=("libx264", "libx265", "ffv1", "libvpx-vp9"),
-        tracks=True,
-        written=("", "live"),
-    ),
-    ".webm": _Container(
-        ("libvpx-vp9", "vp8", "libaom-av1"),
-        ("libopus", "libvorbis"),
-        tags=("libvpx-vp9",),
-        tracks=True,
-        written=("", "live"),
-    ),
-    ".avi": _Container(
-        ("mpeg4", "mjpeg", "ffv1", "libx264"),
-        ("pcm_s16le", "libmp3lame", "pcm_s24le", "ac3", "pcm_u8"),
-        keeps_times=False,
-        tags=(),
-    ),
-    ".mpg": _Container(("mpeg1video", "mpeg2video"), ("mp2", "ac3"), rates=_MPEG_RATES, keeps_times=False, tags=()),
-    ".mts": _Container(("libx264", "libx265"), ("ac3", "aac", "mp2")),
-    ".ts": _Container(("libx264", "libx265", "mpeg2video"), ("aac", "mp2", "libmp3lame", "ac3", "libopus")),
-    ".flv": _Container(("libx264", "flv"), ("aac", "libmp3lame"), tags=("libx264",)),
-    ".wmv": _Container(("wmv2", "msmpeg4"), ("wmav2",), tags=()),
-}
-_PIXELS = {
-    "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le"),
-    "libx265": ("yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p"),
-    "libvpx-vp9": ("yuv420p", "yuv444p"),
-    "ffv1": ("yuv420p", "yuv444p", "yuv422p10le", "bgr0"),
-    "prores_ks": ("yuv422p10le", "yuv444p10le"),
-    "mjpeg": ("yuvj420p", "yuvj422p", "yuvj444p"),
-    "mpeg2video": ("yuv420p", "yuv422p"),
-}
-_SOUND_RATES = {
-    "aac": (48000, 44100, 32000, 22050, 16000, 8000, 96000),
-    "libmp3lame": (48000, 44100, 32000, 22050, 16000),
-    "mp2": (48000, 44100, 32000),
-    "ac3": (48000, 44100, 32000),
-    "eac3": (48000, 44100),
-    "libopus": (48000, 16000),
-    "libvorbis": (48000, 44100, 22050),
-    "wmav2": (48000, 44100),
-}
 _BESIDE_RATES = {
     ".mp3": (48000, 44100),
     ".aac": (48000, 44100),
@@ -127,8 +18,6 @@ _BESIDE_RATES = {
     ".ogg": (48000, 44100),
     ".opus": (48000,),
 }
-_PCM_RATES = (48000, 44100, 96000, 16000, 8000, 11025)
-_SURROUND = ("aac", "ac3", "eac3", "flac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "libvorbis", "libopus")
 NAMES = (
     "clip",
     "take 1",
@@ -163,14 +52,6 @@ _WHERE = {
 }
 
 
-def _rates_of(recipe: Recipe) -> tuple[int, ...]:
-    if recipe.suffix == ".flv":
-        return (44100, 22050)
-    if recipe.suffix == ".avi" and recipe.audio_codec == "libmp3lame":
-        return (48000, 44100)  # others FFmpeg stamps twice as long
-    return _SOUND_RATES.get(recipe.audio_codec, _PCM_RATES)
-
-
 def _odd(plain: object, others: st.SearchStrategy, *, one_in: int = 3) -> st.SearchStrategy:
     """The plain value mostly; shrinks to it."""
     return st.integers(0, one_in - 1).flatmap(lambda k: others if k == one_in - 1 else st.just(plain))
@@ -199,10 +80,10 @@ def recipes(draw: st.DrawFn) -> Recipe:
     return _folder(draw, recipe)
 
 
-def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+def _picture(draw: st.DrawFn, recipe: Recipe, container: Container) -> Recipe:
     codec = recipe.video_codec
     changes: dict[str, object] = {
-        "pixels": draw(st.sampled_from(_PIXELS.get(codec, ("yuv420p",)))),
+        "pixels": draw(st.sampled_from(PIXELS.get(codec, ("yuv420p",)))),
         "size": draw(st.sampled_from([(96, 64), (64, 48), (160, 112), (128, 96), (98, 66), (100, 60)])),
         "frame_rate": draw(_odd(Fraction(25), st.sampled_from(container.rates), one_in=2)),
         "key_frames": draw(st.sampled_from([25, 5, 250])),
@@ -228,16 +109,16 @@ def _picture(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     return replace(recipe, **changes)  # type: ignore[arg-type]
 
 
-def _sound(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+def _sound(draw: st.DrawFn, recipe: Recipe, container: Container) -> Recipe:
     codec = recipe.audio_codec
     layouts = ["stereo", "mono"]
-    if codec in _SURROUND and recipe.suffix != ".3gp":
+    if codec in SURROUND and recipe.suffix != ".3gp":
         layouts += ["5.1", "quad"] if codec in ("flac", "pcm_s16le", "pcm_s24le") else ["5.1"]
     layout = draw(st.sampled_from(layouts))
     where = _WHERE[layout]
     return replace(
         recipe,
-        rate_hz=draw(st.sampled_from(_rates_of(recipe))),
+        rate_hz=draw(st.sampled_from(rates_of(recipe))),
         layout=layout,
         voice_in=draw(st.sampled_from(where)),
         sound_first=draw(_odd(False, st.just(recipe.suffix not in (".avi", ".flv")), one_in=5)),
@@ -246,7 +127,7 @@ def _sound(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
     )
 
 
-def _timestamps(draw: st.DrawFn, recipe: Recipe, container: _Container) -> Recipe:
+def _timestamps(draw: st.DrawFn, recipe: Recipe, container: Container) -> Recipe:
     changes: dict[str, object] = {
         "starts_at": draw(_odd(Fraction(0), st.sampled_from([Fraction(1, 2), Fraction(7), Fraction(1_700_000_000)]))),
         "sound_starts": draw(
@@ -314,16 +195,5 @@ def _beside(draw: st.DrawFn, recipe: Recipe) -> dict[str, object]:
         changes["beside_starts"] = draw(st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]))
         changes["beside_ends"] = draw(st.sampled_from([Fraction(0), Fraction(3)]))
     if draw(_odd(False, st.just(True), one_in=6)) and suffix.lower() != ".flac":
-        changes["beside"] = f"{suffix} .flac"
+        changes |= {"beside": f"{suffix} .flac", "beside_gain_db": 0.0}
     return changes
-
-
-def is_plain_enough(recipe: Recipe) -> bool:
-    """Whether container and codecs belong together; the other parts are free."""
-    container = CONTAINERS[recipe.suffix.lower()]
-    return (
-        recipe.video_codec in container.video
-        and recipe.audio_codec in (*container.audio, "")
-        and recipe.rate_hz in (48000, *_rates_of(recipe))
-        and recipe.pixels in _PIXELS.get(recipe.video_codec, ("yuv420p",))
-    )

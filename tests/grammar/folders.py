@@ -102,4 +102,4 @@ def _write_manifest(recipe: Recipe, path: Path) -> None:
 
 
 def _quoted(cell: str, separator: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if separator in cell or '"' in cell else cell
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in (separator, '"', "\n")) else cell
