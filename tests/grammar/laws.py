@@ -53,6 +53,8 @@ def verdict(recipe: Recipe) -> str:
         return "refused"  # the sound begins years after the picture
     if recipe.manifest.startswith(("cp1252", "utf-16")):
         return "either"  # a table that is not UTF-8
+    if recipe.manifest and recipe.name != recipe.name.strip():
+        return "either"  # spaces around a cell are left out
     if recipe.joins and recipe.beside:
         return "either"  # the camera's own sound, by which the other is laid, breaks off within two seconds
     return "read"
