@@ -12,6 +12,7 @@ from avsc_tf.errors import MediaError
 
 # A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
 _TOLERANCE_SECONDS = Fraction(1, 4)
+_LONGEST_PACKET_SECONDS = Fraction(1)  # of sound; a longer one is a still picture
 _COUNTED_FROM_ZERO = ("asf", "matroska,webm")  # the declared time is an end, also where streams begin later than 0
 _UNDECLARED = ("aac", "ac3", "eac3", "dts", "amr")  # streams of frames; FFmpeg guesses their length from the bit rate
 _MP3_HEADERS = (b"Xing", b"Info", b"VBRI")
@@ -20,12 +21,22 @@ _HEAD_BYTES = 1 << 20  # of a file, in which its length is declared if anywhere
 
 
 class PacketSpan:
-    """From the begin of a stream's first packet to the end of its last one, in seconds of the file's clock."""
+    """From the begin of a stream's first packet to the end of its last one, in seconds of the file's clock.
+
+    The last packet counts as long as the longest one, at least: FFmpeg cuts its duration where an edit list delays the
+    stream, and fragments of MP4 may leave all durations out.
+    """
 
     def __init__(self) -> None:
         self.begin: Fraction | None = None
-        self.end: Fraction | None = None
-        self._latest_begin: Fraction | None = None
+        self._latest_begin = self._latest_end = self._longest = Fraction(0)
+
+    @property
+    def end(self) -> Fraction | None:
+        """None without packets."""
+        if self.begin is None:
+            return None
+        return max(self._latest_end, self._latest_begin + min(self._longest, _LONGEST_PACKET_SECONDS))
 
     def add(self, packet: Any) -> None:
         """Count a packet; one without a time counts for nothing."""
@@ -33,12 +44,13 @@ class PacketSpan:
             return
         begin = packet.pts * Fraction(packet.time_base)
         duration = (packet.duration or 0) * Fraction(packet.time_base)
-        if not duration and self._latest_begin is not None:  # left out in fragments of MP4: as long as the one before
-            duration = max(Fraction(0), begin - self._latest_begin)
-        self._latest_begin = begin if self._latest_begin is None else max(begin, self._latest_begin)
-        end = begin + duration
-        self.begin = begin if self.begin is None else min(begin, self.begin)
-        self.end = end if self.end is None else max(end, self.end)
+        if self.begin is None:
+            self.begin = self._latest_begin = begin
+            self._latest_end = begin + duration
+        self._longest = max(self._longest, duration or begin - self._latest_begin)
+        self.begin = min(begin, self.begin)
+        self._latest_begin = max(begin, self._latest_begin)
+        self._latest_end = max(begin + duration, self._latest_end)
 
 
 def check_declared_end(container: Any, stream: Any, spans: dict[int, PacketSpan], path: Path) -> None:

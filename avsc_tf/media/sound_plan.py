@@ -17,12 +17,13 @@ import numpy as np
 from avsc_tf.errors import MediaError
 from avsc_tf.media.channels import ChannelChoice, ChannelSums
 from avsc_tf.media.container import check_track, decode_stream, first_stream, open_container, track_note
-from avsc_tf.media.placement import NO_TIMESTAMP, TOLERANCE_SECONDS, Placement, check_placement, place_pieces
+from avsc_tf.media.placement import NO_TIMESTAMP, Placement, check_placement, place_pieces
 from avsc_tf.media.sound_pieces import Piece, full_scale_one, open_soundfile, pieces_of_frames, pieces_of_soundfile
 from avsc_tf.media.video import first_frame_seconds
 
 # Coding and resampling overshoot full scale by a little; what passes it further was recorded in floating point.
 _OVERSHOOT = 10 ** (1 / 20)
+_SEAM_SECONDS = 0.002  # rounded timestamps of pieces that follow one another stay within 1 ms
 _PIECES_TO_SETTLE = 2  # packets until a decoder is right again after a seam
 _HEADROOM = 10 ** (-1 / 20)  # sound that is scaled down has this peak, so that resampling does not overshoot again
 
@@ -140,7 +141,7 @@ class _Pass:
             for piece in pieces:
                 seconds = piece.seconds
                 if seconds is not None:
-                    if expected is not None and abs(seconds - expected) > TOLERANCE_SECONDS:
+                    if expected is not None and abs(seconds - expected) > _SEAM_SECONDS:
                         n_to_settle = _PIECES_TO_SETTLE
                     expected = seconds + Fraction(piece.samples.shape[1], piece.rate_hz)
                 self.rate_hz, self.tick_seconds = piece.rate_hz, piece.tick_seconds

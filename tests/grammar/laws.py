@@ -34,7 +34,7 @@ COLOUR_STEPS = 8.0
 PQ_COLOUR_STEPS = 14.0
 BT2020_COLOUR_STEPS = 12.0  # gamut matrices of 4 digits and 10 bit chroma, through two curves
 MEMORY_BYTES = 1 << 30
-MAX_SECONDS = 30.0
+MAX_SECONDS = 30.0  # of CPU time
 
 
 class BrokenLawError(AssertionError):
@@ -53,6 +53,8 @@ def verdict(recipe: Recipe) -> str:
         return "refused"  # the sound begins years after the picture
     if recipe.manifest.startswith(("cp1252", "utf-16")):
         return "either"  # a table that is not UTF-8
+    if recipe.manifest and recipe.name != recipe.name.strip():
+        return "either"  # spaces around a cell are left out
     if recipe.joins and recipe.beside:
         return "either"  # the camera's own sound, by which the other is laid, breaks off within two seconds
     return "read"
@@ -69,11 +71,11 @@ def examine(recipe: Recipe, folder: Path) -> str:
     """
     path = write_folder(recipe, folder)
     before = {file: file.stat().st_size for file in folder.rglob("*")}
-    started = time.monotonic()
+    started = time.process_time()
     with bounded_memory(MEMORY_BYTES):
         outcome = _examine_source(recipe, folder, path)
-    if time.monotonic() - started > MAX_SECONDS:
-        raise BrokenLawError("slow", f"{time.monotonic() - started:.0f} s")
+    if time.process_time() - started > MAX_SECONDS:
+        raise BrokenLawError("slow", f"{time.process_time() - started:.0f} s")
     if {file: file.stat().st_size for file in folder.rglob("*")} != before:
         raise BrokenLawError("folder changed", "reading a clip changes nothing beside it")
     return outcome

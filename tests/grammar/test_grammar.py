@@ -50,6 +50,13 @@ def test_every_clip_is_read_as_it_was_drawn_or_refused(tmp_path, number):
         Recipe(
             frame_rate=Fraction(25, 2), seconds=Fraction(13, 5), audio_codec="alac", rate_hz=16000, written="fragments"
         ),
+        Recipe(
+            frame_rate=Fraction(15),
+            audio_codec="alac",
+            rate_hz=8000,
+            sound_starts=Fraction(3, 10),
+            seconds=Fraction(9, 5),
+        ),
         # Pictures were 40 ms late: FFmpeg delays H.264 in AVI, whether it is reordered or not.
         Recipe(suffix=".avi", audio_codec="pcm_s16le"),
         # The orientation in the bit stream was given up after each key frame.
