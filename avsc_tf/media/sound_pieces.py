@@ -14,7 +14,7 @@ import soundfile
 from avsc_tf.errors import MediaError
 from avsc_tf.media.container import first_stream, open_container
 
-_SOUNDFILE_SUFFIXES = (".wav", ".flac")
+_SOUNDFILE_SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".aifc")
 _PIECE_SAMPLES = 1 << 16
 
 
@@ -61,14 +61,16 @@ def pieces_of_frames(frames: Iterable[Any], path: Path) -> Iterator[Piece]:
 
 
 def open_soundfile(path: Path) -> soundfile.SoundFile | None:
-    """WAV and FLAC of 8 to 32 bit and float; None for other files and other codings inside WAV: FFmpeg's.
+    """WAV, AIFF and FLAC of 8 to 32 bit and float; None for other files and other codings inside them: FFmpeg's.
+
+    AIFF pads an odd number of bytes; of 24-bit mono FFmpeg takes that byte for a damaged sample.
 
     Raises:
-        MediaError: a truncated WAV.
+        MediaError: a truncated WAV or AIFF.
     """
     if path.suffix.lower() not in _SOUNDFILE_SUFFIXES:
         return None
-    _check_riff_length(path)
+    _check_declared_length(path)
     try:
         return soundfile.SoundFile(str(path))
     except soundfile.LibsndfileError:
@@ -107,16 +109,20 @@ def _channel_names(file: soundfile.SoundFile, path: Path) -> tuple[str, ...]:
     return names if len(names) == file.channels else ("NONE",) * file.channels
 
 
-def _check_riff_length(path: Path) -> None:
-    """libsndfile reads a cut WAV without a word, so its `data` chunk is compared with the file's length here."""
+def _check_declared_length(path: Path) -> None:
+    """libsndfile reads a cut WAV or AIFF without an error, so the file is compared with its chunk of samples here."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        if (head[:4], head[8:12]) == (b"RIFF", b"WAVE"):
+            layout, chunk_of_samples = "<4sI", b"data"
+        elif head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+            layout, chunk_of_samples = ">4sI", b"SSND"
+        else:
             return
         while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
+            name, length = struct.unpack(layout, chunk)
+            if name == chunk_of_samples:
                 present = size - file.tell()
                 if length > present and length < 0xFFFFF000:  # larger: written by a pipe that knew no length
                     raise MediaError(
