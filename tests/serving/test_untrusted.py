@@ -207,7 +207,7 @@ def test_laughs_by_the_billion(tmp_path: Path) -> None:
         (b"a: " + b"{b: " * 5000, r"nested more than 20 deep"),
         (b"# " + b"x" * 300_000, r"has more than 262144 bytes"),
         (b"a: 2020-99-99", r"not valid YAML"),
-        (b"\xff\xfe\x00", r"not valid YAML"),
+        (b"\xff\xfe\x00", r"is not UTF-8 text\. Save the file as UTF-8"),
         (b"1: 2", r"must be a mapping of names"),
         (b"- a", r"must be a mapping of names"),
         (b"a: " + b"9" * 5000, r"not valid YAML"),

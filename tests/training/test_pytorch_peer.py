@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -46,13 +47,15 @@ def pairs_of(config, pytorch):
 @pytest.mark.parametrize("which", range(4), ids=["conversion", "wavenet", "generator", "discriminator"])
 def test_outputs_are_equal(which, training, peer, config, rng):
     pytorch, contenders = peer
+    keras.utils.set_random_seed(3)
     ours, make = list(pairs_of(config, pytorch))[which]
     for variable in ours.trainable_variables:  # biases and norms are all alike at the start
         variable.assign(variable.numpy() + rng.normal(0, 0.05, variable.shape).astype(np.float32))
     theirs = make(ours).train(training)
     pytorch.copy_weights(ours, theirs)
     network = ("conversion", "wavenet", "image", "image")[which]
-    batch = contenders.make_batch(contenders.with_settings(config, network, batch_size=3), network)
+    # of three examples some units have nearly no deviation, and batch norm, dividing by it, enlarges every rounding
+    batch = contenders.make_batch(contenders.with_settings(config, network, batch_size=8), network)
     inputs = batch[1] if which == 3 else batch[0]
     wanted = ours(inputs, training=training)
     if which == 3:
@@ -94,8 +97,6 @@ def test_a_step_of_adam_is_equal(network, peer, config):
 
 def steppers(contenders, config, network):
     """Both, with the same weights and batch."""
-    import keras
-
     config = contenders.with_settings(config, network, batch_size=3)
     batch = contenders.make_batch(config, network)
     keras.utils.set_random_seed(3)
