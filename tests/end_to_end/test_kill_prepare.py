@@ -20,7 +20,7 @@ from avsc_tf.records.reader import open_records
 NAMES = ("bbaf2n", "lrwz5a", "swiz3n", "pgiy8s")
 # max_cost: these pairs are compared with each other, so that it must not matter.
 OVERRIDES = ["face.crop_px=96", "face.vgg_px=32", "image.size_px=32", "split.test_share=0.3", "alignment.max_cost=0.01"]
-N_KILLS = 10
+N_KILLS = 5
 MOMENTS = (0.3, 1.0)  # of an untouched run's seconds: past the start of the programs, there is something to spoil
 FINISH_SECONDS = 300
 
