@@ -27,8 +27,8 @@ EXIT_CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
 def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same command again to go on.") -> int:
     """Call `main` and turn its outcome into an exit code.
 
-    A file that cannot be written or read ends with one line, too, whichever library it was. Whoever closes the pipe
-    that is printed into (`| head`) wants no more, and is told nothing.
+    A file that cannot be written or read ends with one line, too, whichever library reported it. Where the reader of a
+    pipe has closed it (`| head`), the program ends without a message.
 
     Returns:
         What `main` returned (0 for None), 2 for an `AvscError` or a file, 130 for Ctrl-C, 141 for a closed pipe.
@@ -61,7 +61,7 @@ def _reader_is_gone() -> bool:
     """Whether somebody closed the pipe behind standard output or standard error."""
     polled = select.poll()
     for stream in (sys.stdout, sys.stderr):
-        polled.register(stream.fileno(), 0)  # of POLLERR one is always told
+        polled.register(stream.fileno(), 0)  # POLLERR is always reported
     return bool(polled.poll(0))
 
 

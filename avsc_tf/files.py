@@ -118,7 +118,7 @@ def claim_folder(folder: Path, signs: Sequence[str]) -> None:
     """Make a folder for a command's files, or take one that is empty or that the command has used before.
 
     Args:
-        signs: patterns of names that only this command gives; one of them tells that the folder is its own.
+        signs: patterns of names that only this command gives; a folder with one of them is its own.
 
     Raises:
         OutputError: the folder holds other things, is a file, or cannot be made.
@@ -168,7 +168,7 @@ def locked_folder(folder: Path, name: str, *, wait: bool = False, doing: str = "
 
 @contextmanager
 def own_folder(folder: Path, name: str, *, signs: Sequence[str] = (), doing: str = "") -> Iterator[None]:
-    """`claim_folder` and `locked_folder`: the lock file, too, tells the next call that the folder is its own."""
+    """`claim_folder` and `locked_folder`: the lock file marks the folder as the command's own for its next call."""
     claim_folder(folder, (f"{name}.lock", *signs))
     with locked_folder(folder, name, doing=doing):
         yield
