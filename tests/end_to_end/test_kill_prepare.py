@@ -20,8 +20,8 @@ from avsc_tf.records.reader import open_records
 NAMES = ("bbaf2n", "lrwz5a", "swiz3n", "pgiy8s")
 # max_cost: these pairs are compared with each other, so that it must not matter.
 OVERRIDES = ["face.crop_px=96", "face.vgg_px=32", "image.size_px=32", "split.test_share=0.3", "alignment.max_cost=0.01"]
-N_KILLS = 5
-MOMENTS = (0.3, 1.0)  # of an untouched run's seconds: past the start of the programs, there is something to spoil
+N_RUNS, LEAST_KILLS = 8, 3
+MOMENTS = (0.4, 0.95)  # of the seconds of the last run that ended: past the start of the programs, with work to spoil
 FINISH_SECONDS = 300
 
 
@@ -71,17 +71,18 @@ def test_killed_at_random_moments(root, clips, tmp_path):
     seconds = time.monotonic() - began
     out, config = tmp_path / "killed", load_config(root / "configs" / "demo.yaml", OVERRIDES)
     n_kills, n_finished = 0, 0
-    while n_kills < N_KILLS:
-        after = seconds * rng.uniform(*MOMENTS)
+    for _ in range(N_RUNS):
+        after, began = seconds * rng.uniform(*MOMENTS), time.monotonic()
         killed = kill_after(start(root, clips, out), after, workers_too=rng.random() < 0.5)
         n_kills += killed
         if killed:
             check_what_is_there(out, config)
-        else:  # everything is in place: lose the records, and two of three times the features as well
-            n_finished += 1
+        else:  # everything is in place: lose the records, and every third time the features as well
+            n_finished, seconds = n_finished + 1, time.monotonic() - began
             (out / "manifest.json").unlink()
-            for path in out.glob("features/*") if n_finished % 3 else ():
+            for path in out.glob("features/*") if n_finished % 3 == 0 else ():
                 path.unlink()
+    assert n_kills >= LEAST_KILLS
     assert start(root, clips, out).wait(FINISH_SECONDS) == 0
     expected, found = contents(tmp_path / "untouched"), contents(out)
     assert found.keys() == expected.keys()
