@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from avsc_tf.config import Config, load_config
 from avsc_tf.errors import AvscError, OutputError
@@ -21,6 +22,7 @@ from avsc_tf.files import explain
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+MAX_NAMED = 5  # clips in a note
 EXIT_CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
 
 
@@ -76,7 +78,7 @@ def print_error(error: AvscError) -> None:
 
 
 def note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each different note, which names the first of the clips that it is about.
+    """A line for each different note, which names the clips that it is about, `MAX_NAMED` at most.
 
     Args:
         notes: phrases by the name of their clip.
@@ -85,16 +87,24 @@ def note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     for name, phrases in notes.items():
         for phrase in phrases:
             names.setdefault(phrase, []).append(name)
-    return [
-        f"note: {first}{f' and {len(others)} more' if others else ''}: {phrase}"
-        for phrase, (first, *others) in names.items()
-    ]
+    lines = []
+    for phrase, clips in names.items():
+        more = f" and {len(clips) - MAX_NAMED} more" if len(clips) > MAX_NAMED else ""
+        lines.append(f"note: {', '.join(clips[:MAX_NAMED])}{more}: {phrase}")
+    return lines
 
 
 def _print_any_text() -> None:
     """Characters that the terminal's encoding lacks are printed as escapes, as Python does on standard error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def named_path(text: str) -> Path:
+    """The path that an option names; an empty text, as of an unset variable, is an error of the command line."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a file or a folder")
+    return Path(text)
 
 
 def _quieten_libraries() -> None:

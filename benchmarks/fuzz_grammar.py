@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "grammar"
 
 import av.error
 import av.logging
+from bench_cli import parse_arguments
 from clip_grammar import recipes
 from containers import is_plain_enough
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -37,6 +39,7 @@ from avsc_tf.cli import run_tool
 
 RUNS, RECIPES = 10, 12  # of one process; Hypothesis varies the recipes of a run, so many short ones differ more
 HANG_SECONDS = 120
+SMOKE = "--seconds 4 --seed 3 --log {out}/log.jsonl"
 
 
 av.logging.set_level(None)
@@ -140,7 +143,7 @@ def _recipe(text: str) -> Recipe:
     return eval(text, {"__builtins__": {}, "Recipe": Recipe, "Fraction": Fraction})  # as this program logs it
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3600.0, metavar="S")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
@@ -148,7 +151,7 @@ def main() -> int:
     parser.add_argument("--recipe", metavar="TEXT", help="try this one alone")
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     if args.recipe:
         print(*outcome_of(_recipe(args.recipe)), sep=": ")
         return 0

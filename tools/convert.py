@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsc_tf.cli import EXIT_USER_ERROR, add_audio_track_argument, note_lines, print_error, run_tool
+from avsc_tf.cli import EXIT_USER_ERROR, add_audio_track_argument, named_path, note_lines, print_error, run_tool
 from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs, steps_of
 from avsc_tf.conversion.overwriting import check_outputs
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
@@ -27,7 +27,11 @@ def main() -> int:
     runs = {"type": Path, "nargs": "+", "metavar": "RUN", "help": "run folder, or those of both baselines"}
     parser.add_argument("--bundle", required=True, **runs)
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="PATH", help="NAME.mp4 (.m4v, .mov) for one clip, else a folder"
+        "--out",
+        required=True,
+        type=named_path,
+        metavar="PATH",
+        help="NAME.mp4 (.m4v, .mov) for one clip, else a folder",
     )
     parser.add_argument(
         "--vocoder",

@@ -33,6 +33,7 @@ from avsc_tf.config.sections import (
     TrainingConfig,
     WaveNetConfig,
 )
+from avsc_tf.errors import ConfigError
 from avsc_tf.files import write_atomically
 
 __all__ = [
@@ -108,7 +109,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     tree = read_tree(Path(path))
     for text in overrides:
         apply_override(tree, text)
-    return config_from_dict(tree, place=str(path))
+    try:
+        return config_from_dict(tree, place=str(path))
+    except ConfigError as error:
+        for text in overrides:
+            wrong = f"{path}: {text.partition('=')[0].strip()} "
+            if str(error).startswith(wrong):
+                raise ConfigError(f"--set {text}: {str(error).removeprefix(f'{path}: ')}") from error
+        raise
 
 
 def load_saved_config(path: Path) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -22,6 +23,20 @@ _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")  # of
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader to which 1e-3 is a number."""
+
+
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A mapping whose keys differ: of two that are alike YAML's own reader drops the first without a word."""
+    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    for number, (key, (key_node, _)) in enumerate(zip(keys, node.value, strict=True)):
+        if key in keys[:number]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key} is there twice; keep one of the two", key_node.start_mark
+            )
+    return dict(yaml.SafeLoader.construct_mapping(loader, node, deep=True))
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -160,6 +175,8 @@ def _convert(hint: Any, value: Any, *, place: str, key: str, complete: bool) -> 
         return tuple(_convert(item, v, place=place, key=f"{key}[{i}]", complete=complete) for i, v in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{place}: {key} is {value}; it must be a finite number.")
     if (
         isinstance(hint, types.UnionType)
         or not isinstance(value, hint)

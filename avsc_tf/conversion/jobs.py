@@ -87,7 +87,9 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
         for output in job.outputs.values():
             other = taken.setdefault(output, job.clip)
             if other is not job.clip:
-                raise MediaError(f"{job.clip}: and {other} would both become {output}. Convert them one by one.")
+                raise MediaError(
+                    f"{output}: would be written for {other} and for {job.clip}. Rename one, or name two folders."
+                )
             blocked = [p for p in output.parents if p.exists() and not p.is_dir()]
             if blocked or output.is_dir():
                 raise MediaError(f"{output}: {blocked[0] if blocked else output} is in the way. Name another --out.")

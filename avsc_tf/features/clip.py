@@ -139,7 +139,7 @@ class ClipExtractor:
         seconds = n_frames / self._timebase.video_fps
         if seconds <= LONG_CLIP_SECONDS:
             return ()
-        return (f"lasts {seconds:.0f} s, longer than the sentences that clips usually hold; NAME.cues.csv cuts it",)
+        return (f"lasts {seconds:.0f} s, longer than a sentence; a cue list cuts it into clips (docs/record.md)",)
 
     def _some(self, n_frames: int, clip: ClipSource) -> int:
         if n_frames <= 0:

@@ -16,6 +16,7 @@ from avsc_tf.media.container import require_file
 from avsc_tf.media.sound import SoundBlock, sound_blocks
 from avsc_tf.media.sound_plan import sound_plan
 
+LARGEST_SAMPLE = 1e10  # full scale 1; the largest integers that somebody leaves unscaled in floating point are below
 SILENCE = 1e-4  # full scale 1: sound that is quieter everywhere holds nothing
 _MARGINS_A_SECOND = 20  # read beyond a span, so that the resampler's filter sees what is there
 _MAX_MISSING_SECONDS = 600  # silence in place of sound that the file lacks, beyond as much again as it has
@@ -161,8 +162,11 @@ def low_rate_sound(path: Path, *, sample_rate_hz: int, track: int = 0) -> np.nda
 
 def _checked(path: Path, blocks: Iterator[SoundBlock]) -> Iterator[SoundBlock]:
     for block in blocks:
-        if not np.isfinite(block.samples).all():
-            raise MediaError(f"{path}: the sound holds values that are not numbers. Export it again as integer PCM.")
+        if not (np.abs(block.samples) <= LARGEST_SAMPLE).all():
+            raise MediaError(
+                f"{path}: the sound holds values that are not numbers, or that no recording has. Export it again as "
+                "integer PCM."
+            )
         yield block
 
 

@@ -36,7 +36,7 @@ class Orientation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is not just a quarter turn."""
-        notes = ["mirrored picture turned as its display matrix asks"] if self.is_mirrored else []
+        notes = ["mirrored picture shown as its display matrix asks"] if self.is_mirrored else []
         error = (self.asked_degrees - 90 * self.quarter_turns + 180) % 360 - 180
         if abs(error) > _EXACT_DEGREES:
             sense = "counterclockwise" if self.asked_degrees > 0 else "clockwise"

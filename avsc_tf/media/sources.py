@@ -90,7 +90,9 @@ def _clips_by_name(folder: Path) -> tuple[list[ClipSource], list[str]]:
     alone = [path for path in files if is_audio(path) and path not in used]
     alone += [path for name, path in lists.items() if name not in videos]
     if alone:
-        raise MediaError(f"{alone[0]}: no picture of that name beside it. Rename one of the two, or move it away.")
+        others = f" {len(alone) - 1} more are like it." if len(alone) > 1 else ""
+        remedy = f"Give it the name of its picture, or move it away.{others}"
+        raise MediaError(f"{alone[0]}: no picture of that name lies beside it. {remedy}")
     clips: dict[str, ClipSource] = {}
     notes: list[str] = []
     for name, video in videos.items():

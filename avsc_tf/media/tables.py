@@ -68,6 +68,7 @@ def read_table(path: Path, *, columns: Sequence[str], required: Sequence[str]) -
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise MediaError(f"{path}: has more than {MAX_TABLE_BYTES} bytes. Name a table of clips.")
     text, notes = decode_table(path.read_bytes(), place=str(path))
+    text = re.sub(r"\A\s*sep=[^\r\n]*", "", text)  # Excel's own first line
     separator = find_separator(text, columns)
     lines = _lines(text, separator, path)
     _, header = next(lines, (1, []))

@@ -13,10 +13,11 @@ from typing import Any
 import c2pa
 
 from avsc_tf.errors import OutputError, ProvenanceError
-from avsc_tf.files import explain
+from avsc_tf.files import explain, reserve
 from avsc_tf.provenance.identity import Identity
 
 GENERATOR = "avsc_tf"
+ROOM_BYTES = 1 << 17  # that credentials may take beside the media: 20 kB, more with a long chain of certificates
 ASSERTION = "org.avsc-tf.conversion"
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MEDIA_TYPES = {
@@ -105,6 +106,7 @@ def sign_file(
     }
     signed = path.with_suffix(".signed")
     try:
+        reserve(signed, path.stat().st_size + ROOM_BYTES)  # c2pa reports a full disk as an error without a name
         info = c2pa.C2paSignerInfo(
             identity.algorithm, identity.certificates.encode(), identity.private_key.encode(), timestamp_url
         )

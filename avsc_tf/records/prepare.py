@@ -254,7 +254,7 @@ class _Preparation:
                 self._note(f"left out: {problem}")
             return
         first, more = self.problems[0], len(self.problems) - 1
-        others = f" So it is with {more} more: {self.out_dir / HTML_NAME} names them." if more else ""
+        others = f" {more} more cannot be used: {self.out_dir / HTML_NAME} names them." if more else ""
         raise type(first)(f"{first}{others} --skip-bad leaves such clips and pairs out.")
 
     def _write_records(

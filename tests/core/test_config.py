@@ -80,7 +80,8 @@ def test_override_wins(root: Path) -> None:
     [
         ("wavenet.n_layer=3", "unknown setting wavenet.n_layer. The nearest known one is wavenet.n_layers"),
         ("wavnet.n_layers=3", "nearest known one is wavenet"),
-        ("seed=high", "seed is 'high'; it must be of type int"),
+        ("seed=high", "--set seed=high: seed is 'high'; it must be of type int"),
+        ("conversion.learning_rate=.inf", "it must be a finite number"),
         ("seed=true", "must be of type int"),
         ("alignment.distance=cosine", "must be one of literal, standardised"),
         ("image.generator_channels=3", "must be a list"),
@@ -174,3 +175,11 @@ def test_the_track_of_a_tools_flag() -> None:
     assert [parser.parse_args(words).audio_track for words in ([], ["--audio-track", "2"])] == [0, 2]
     with pytest.raises(SystemExit):
         parser.parse_args(["--audio-track", "0"])
+
+
+def test_a_section_given_twice_is_an_error(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    text = f"include: {root}/configs/demo.yaml\nface:\n  vgg_px: 32\nface:\n  crop_px: 64\n"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"twice\.yaml: not valid YAML: face is there twice[\s\S]*line 4"):
+        load_config(path)

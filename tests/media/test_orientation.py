@@ -16,7 +16,7 @@ from avsc_tf.media.video import picture_notes, probe_video, read_frames
 EIGHT = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0)]
 EIGHT.append((0, -1, -1, 0))
 TIMES = [Fraction(k, 25) for k in range(4)]
-MIRROR_NOTE = "mirrored picture turned as its display matrix asks"
+MIRROR_NOTE = "mirrored picture shown as its display matrix asks"
 
 
 def _stored() -> np.ndarray:

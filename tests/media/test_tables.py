@@ -96,3 +96,11 @@ def test_faults_of_tables(tmp_path, text, rule):
 def test_the_note_names_an_example():
     text, (note,) = decode_table("utterance,sentence\nu,schöne Grüße\n".encode("cp1252"), place="manifest.csv")
     assert text.endswith("schöne Grüße\n") and "'schöne'" in note
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_excel_may_name_the_separator_first(tmp_path, line_end):
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(line_end.join(["sep=;", "utterance;video", "u1;a.mp4"]).encode())
+    (row,) = read_table(path, columns=COLUMNS, required=REQUIRED).rows
+    assert (row.line, row.cells["video"]) == (3, "a.mp4")

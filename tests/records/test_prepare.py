@@ -223,7 +223,7 @@ def test_all_unusable_clips_are_known_at_once(config, clips, work, tmp_path):
     source = Path(shutil.copytree(clips / "source", tmp_path / "source"))
     for name in NAMES[:2]:
         (source / f"{name}.mp4").write_bytes((source / f"{name}.mp4").read_bytes()[:20000])
-    with pytest.raises(MediaError, match=r"bbaf2n\.mp4.* So it is with 1 more"):
+    with pytest.raises(MediaError, match=r"bbaf2n\.mp4.* 1 more cannot be used"):
         prepare(config, source, clips / "target", work, progress=False)
 
 
@@ -245,7 +245,7 @@ def test_what_nobody_foresaw_at_one_clip_does_not_end_the_batch(config, clips, w
         return read(self, clip)
 
     monkeypatch.setattr(ClipExtractor, "_read", read_or_fail)
-    with pytest.raises(MediaError, match=r"unreadable\.mp4: cannot be read \(Input.*So it is with 1 more"):
+    with pytest.raises(MediaError, match=r"unreadable\.mp4: cannot be read \(Input.* 1 more cannot be used"):
         prepare(config, source, clips / "target", work, progress=False)
     manifest = prepare(config, source, clips / "target", work, progress=False, skip_bad=True)
     assert manifest.counts["pairs-test"] == manifest.counts["pairs-train"] == 1
