@@ -40,7 +40,7 @@ from avsc_tf.records.manifest import (
 from avsc_tf.records.plan import Plan, make_plan
 from avsc_tf.records.reader import clip_stem, pair_stem
 from avsc_tf.records.report import HTML_NAME, write_report
-from avsc_tf.records.stored_clips import StoredClips, Take, labels
+from avsc_tf.records.stored_clips import FEATURES_DIR_NAME, StoredClips, Take, labels
 from avsc_tf.records.workers import in_processes, in_this_process
 from avsc_tf.records.writer import ShardWriter
 from avsc_tf.runs import consent_path
@@ -103,7 +103,7 @@ def prepare(
     job = _Preparation(config, plan, out_dir, workforce or Workforce(), progress=progress, skip_bad=skip_bad)
     record = consent_path(target_dir)
     consent = read_consent(record) if record.is_file() else None
-    with own_folder(out_dir, "prepare", signs=(MANIFEST_NAME,), doing="preparation"):
+    with own_folder(out_dir, "prepare", signs=(MANIFEST_NAME, f"{FEATURES_DIR_NAME}/*.npz"), doing="preparation"):
         manifest = job.run()
         if consent is not None:
             write_consent(consent_path(out_dir), consent)
