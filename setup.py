@@ -103,20 +103,7 @@ setup(
     version="0.1.0",
     description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
     packages=find_packages(include=["avsc_tf", "avsc_tf.*"]),
-    package_data={
-        "avsc_tf": [
-            "py.typed",
-            "pretrained/*",
-            "evaluation/*.html",
-            "evaluation/*.css",
-            "evaluation/videos/*.html",
-            "records/*.html",
-            "listening/*.html",
-            "listening/site/*",
-            "service/site/*.html",
-            "service/site/static/*",
-        ]
-    },
+    package_data={"avsc_tf": ["py.typed", "pretrained/*", "**/*.html", "**/*.css", "**/*.js"]},
     python_requires=">=3.11,<3.13",
     install_requires=REQUIREMENTS,
     extras_require={

@@ -48,17 +48,17 @@ from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.dtw import warping_path
 from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.silence import anchored_path
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
-from avsc_tf.demo.english import PRONUNCIATIONS, english_phones, grid_sentence
-from avsc_tf.demo.phones import PAUSE, TimedPhone
-from avsc_tf.demo.prosody import stretch, time_phones
-from avsc_tf.demo.speech import synthesize_timed
-from avsc_tf.demo.voices import EMOTIONS, VOICES
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.demo.speakers.english import PRONUNCIATIONS, english_phones, grid_sentence
+from avsc_tf.demo.speakers.phones import PAUSE, TimedPhone
+from avsc_tf.demo.speakers.prosody import stretch, time_phones
+from avsc_tf.demo.speakers.speech import synthesize_timed
+from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 from avsc_tf.evaluation.timeline import PAUSES, Label, read_labels
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.timebase import Timebase
 
 SMOKE = (
     "demo speed --frames 10 150 --config {demo}/demo.yaml --corpus {demo}/corpus --records {demo}/records "

@@ -26,12 +26,12 @@ from alignment_common import (
 from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.dtw import warping_path
 from avsc_tf.alignment.silence import anchored_path, matched_spans
-from avsc_tf.config import Config
-from avsc_tf.errors import RecordError
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.corpus.feature_cache import FeatureCache
 from avsc_tf.evaluation.timeline import PAUSES, Label, map_from_labels, read_labels
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.media.clips import find_clips
-from avsc_tf.records.feature_cache import FeatureCache
 
 SILENCES, TIMELINES = ("keep", "match", "trim"), ("source", "target", "path")
 NOISE_BELOW_SPEECH_DB = (60, 50, 40, 30, 20)

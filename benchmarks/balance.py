@@ -23,7 +23,7 @@ from conversion_common import (
     write,
 )
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 from avsc_tf.evaluation.from_features import Convert, Streams
 
 SMOKE = (

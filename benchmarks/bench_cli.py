@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from avsc_tf.errors import AvscError
+from avsc_tf.core.errors import AvscError
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = ROOT / "runs" / "smoke"

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.cli import add_config_arguments, config_from_args
-from avsc_tf.config import Config
+from avsc_tf.cli.running import add_config_arguments, config_from_args
+from avsc_tf.core.config import Config
+from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import figure_entry
 from avsc_tf.evaluation.from_features import Convert, Streams, answer_of, conversion_figures, source_streams
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences
-from avsc_tf.records.reader import Records, open_records
 
 Rows = dict[str, dict[str, float]]  # figure -> sentence -> value
 DECIMALS = 4
@@ -51,7 +51,7 @@ def trained(config: Config, records: Records, run: Path) -> Convert:
     """Train the conversion network into `run`, or take what was trained there."""
     import tensorflow as tf
 
-    from avsc_tf.training.conversion import train_conversion
+    from avsc_tf.training.conversion.train import train_conversion
 
     model, _ = train_conversion(config, records, run, resume=True)
     sizes = {"mel": config.acoustic.n_mels, "facial": config.face.n_facial}

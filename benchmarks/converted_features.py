@@ -27,27 +27,27 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
-from avsc_tf.conversion.griffin_lim import griffin_lim
-from avsc_tf.conversion.mel_matching import match_mel
-from avsc_tf.conversion.sampler import WaveNetSampler
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.core.runs import STATISTICS_NAME
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.datasets.recordings import PEAK, Floats, Recording
 from avsc_tf.datasets.target_clips import recordings_of_records
 from avsc_tf.datasets.waveform import crop_inputs
-from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import Table, figure_entry
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import PACKAGED_PITCH, Pitch, PitchEstimator
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.losses.waveform import ClassSurprise
+from avsc_tf.measures import voice
 from avsc_tf.measures.spectrum import audible, log_mel_l1
-from avsc_tf.records.reader import Records, open_records
-from avsc_tf.runs import STATISTICS_NAME
-from avsc_tf.timebase import Timebase
-from avsc_tf.training.converted_features import conversion_of_run, converted_recordings
-from avsc_tf.training.wavenet import train_wavenet
+from avsc_tf.training.wavenet.converted_features import conversion_of_run, converted_recordings
+from avsc_tf.training.wavenet.train import train_wavenet
+from avsc_tf.vocoder.griffin_lim import griffin_lim
+from avsc_tf.vocoder.mel_matching import match_mel
+from avsc_tf.vocoder.sampler import WaveNetSampler
 
 SMOKE = (
     "--config {demo}/demo.yaml --records {demo}/records --run {demo}/run --out {out} --only natural --sentences 1 "

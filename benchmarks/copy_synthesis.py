@@ -7,7 +7,7 @@ DIR as in `tools/train.py wavenet --pretrain`, without facial features; RECORDS 
 Only sentences that training held out are taken, but with `--training` only the others, to choose settings on. Prints a
 table a folder, each figure with its 95 % bootstrap interval over sentences:
 
-    pitch_cents         median over frames voiced in both; voicing by `evaluation.voice.audible_voice`
+    pitch_cents         median over frames voiced in both; voicing by `measures.voice.audible_voice`
     voicing_error       share of frames voiced in one; voicing_error_raw: pitch heard in the pauses' noise counted
     predicted_mos       DNSMOS; stoi: intelligibility against the recording
     bits                surprise of the recording's own samples, bits a sample (a WaveNet's alone)
@@ -31,10 +31,10 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
-from avsc_tf.conversion.griffin_lim import griffin_lim
-from avsc_tf.conversion.sampler import WaveNetSampler
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.datasets.recordings import (
     PEAK,
     Recording,
@@ -45,18 +45,18 @@ from avsc_tf.datasets.recordings import (
 )
 from avsc_tf.datasets.target_clips import recordings_of_records
 from avsc_tf.datasets.waveform import crop_inputs
-from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.copy_synthesis import natural_waveform, write_json
 from avsc_tf.evaluation.figures import Table, copy_figures, figure_entry
 from avsc_tf.evaluation.plots import voice_panels
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.losses.waveform import ClassSurprise
+from avsc_tf.measures import voice
 from avsc_tf.media.audio import read_audio
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.records.reader import Records, open_records
-from avsc_tf.timebase import Timebase
-from avsc_tf.training.wavenet import load_initial_weights
+from avsc_tf.training.wavenet.train import load_initial_weights
+from avsc_tf.vocoder.griffin_lim import griffin_lim
+from avsc_tf.vocoder.sampler import WaveNetSampler
 
 SMOKE = (
     "--config {demo}/demo.yaml --records {demo}/records --weights {demo}/run/wavenet/model.weights.h5 --clips 1 "

@@ -28,15 +28,15 @@ from typing import Any
 import numpy as np
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.core.schema import PAIR
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.manifest import Manifest, count_records, write_manifest
+from avsc_tf.corpus.reader import Records, open_records
+from avsc_tf.corpus.writer import ShardWriter
 from avsc_tf.datasets.conversion import windows
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.records.manifest import Manifest, count_records, write_manifest
-from avsc_tf.records.reader import Records, open_records
-from avsc_tf.records.writer import ShardWriter
-from avsc_tf.schema import PAIR
-from avsc_tf.timebase import Timebase
 
 SMOKE = "--config {demo}/demo.yaml --pairs 10 --rounds 1 --no-memory --json {out}/found.json"
 
@@ -137,11 +137,11 @@ def timed(work: Callable[[], object]) -> Sample:
 
 
 def training_step(records: Records, config: Config) -> Callable[[], object]:
-    """A step of the network as `training.conversion` compiles it, on one batch, traced and run once."""
+    """A step of the network as `training.conversion.train` compiles it, on one batch, traced and run once."""
     import tensorflow as tf
 
     from avsc_tf.models.conversion_net import build_conversion_net
-    from avsc_tf.training.conversion import conversion_training
+    from avsc_tf.training.conversion.train import conversion_training
 
     training = conversion_training(build_conversion_net(config), config, total_steps=1000)
     function = tf.function(training.train_step, jit_compile=False)

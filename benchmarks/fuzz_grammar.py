@@ -35,7 +35,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from laws import BrokenLawError, examine
 from recipes import Recipe
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 RUNS, RECIPES = 10, 12  # of one process; Hypothesis varies the recipes of a run, so many short ones differ more
 HANG_SECONDS = 120

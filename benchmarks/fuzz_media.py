@@ -34,7 +34,7 @@ from bench_cli import parse_arguments
 from fuzz_bombs import bombs, elsewhere, pointers
 from fuzz_seeds import all_seeds, make_seeds, mutated
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 from avsc_tf.service.metrics import resident_bytes
 from avsc_tf.service.processes import ProcessEndedError
 from avsc_tf.service.sandbox import RefusedUploadError, Sandbox, Wanted

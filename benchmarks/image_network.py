@@ -28,22 +28,22 @@ import keras
 import numpy as np
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.conversion.converter import Converter
-from avsc_tf.evaluation import face, face_quality
+from avsc_tf.core.config import Config
+from avsc_tf.corpus.reader import Records, decode_frames, open_records
 from avsc_tf.evaluation.figures import Table
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences
 from avsc_tf.evaluation.rows import TrivialAnswers
 from avsc_tf.features.face import LIPS, FaceTracker
 from avsc_tf.features.statistics import join_facial, unflatten_keypoints
-from avsc_tf.measures import picture
+from avsc_tf.measures import face_quality, picture
+from avsc_tf.measures import tracked_face as face
 from avsc_tf.measures.mouth import mouth_agreement
 from avsc_tf.models.image_generator import build_image_generator
-from avsc_tf.records.reader import Records, decode_frames, open_records
-from avsc_tf.training.appearance import start_in_closed_form
-from avsc_tf.training.converted_features import conversion_of_run
-from avsc_tf.training.image import train_image
+from avsc_tf.training.image.appearance import start_in_closed_form
+from avsc_tf.training.image.train import train_image
+from avsc_tf.training.wavenet.converted_features import conversion_of_run
 
 SMOKE = (
     "--config {demo}/demo.yaml --records {demo}/records --run {demo}/run --source {demo}/corpus/source "

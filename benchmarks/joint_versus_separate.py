@@ -29,12 +29,12 @@ from conversion_common import (
     write,
 )
 
-from avsc_tf.cli import run_tool
-from avsc_tf.config import Config
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.corpus.reader import Records
 from avsc_tf.evaluation.from_features import Convert, Streams, conversion_figures, together_figures
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
-from avsc_tf.records.reader import Records
 
 SMOKE = "--config {demo}/demo.yaml --records {demo}/records --runs {out} --seeds 1 --json {out}/found.json"
 

@@ -19,15 +19,15 @@ import numpy as np
 from bench_cli import parse_arguments
 from tqdm import tqdm
 
-from avsc_tf.cli import run_tool
-from avsc_tf.config import Config, load_config
-from avsc_tf.evaluation import sync
-from avsc_tf.evaluation.lip_correlation import LipCorrelation, Streams, naive_canonical_r, naive_null
-from avsc_tf.evaluation.lip_streams import sync_streams
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.face import FaceTracker, face_clip
 from avsc_tf.features.keypoints import mouth_opening
+from avsc_tf.measures import sync
+from avsc_tf.measures.lip_correlation import LipCorrelation, Streams, naive_canonical_r, naive_null
+from avsc_tf.measures.lip_streams import sync_streams
 from avsc_tf.media.clips import find_clips, load_clip
-from avsc_tf.timebase import Timebase
 
 SMOKE = (
     "--config {demo}/demo.yaml --clips {demo}/corpus/target --tracked {out} --n-clips 6 --plot {out}/plot.png "

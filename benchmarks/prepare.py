@@ -26,7 +26,7 @@ from typing import Any
 
 from bench_cli import need_package, parse_arguments
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 SMOKE = "stages vgg --clips 2 --rounds 1 --set face.vgg_px=32 face.vgg_batch=1 --json {out}/found.json"
 
@@ -39,14 +39,14 @@ ROUNDS = 5
 
 
 def paper_config(overrides: Sequence[str]) -> Any:
-    from avsc_tf.config import load_config
+    from avsc_tf.core.config import load_config
 
     return load_config(ROOT / "configs" / "paper.yaml", ["face.vgg_weights=untrained", *overrides])
 
 
 def make_clips(folder: Path, names: list[str]) -> Path:
     """Two speakers (two takes of the demo speaker), 3 s a clip at 25 fps and 256 pixels."""
-    from avsc_tf.demo.corpus import make_grid_corpus
+    from avsc_tf.demo.speakers.corpus import make_grid_corpus
 
     for seed, speaker in enumerate(("source", "target"), start=1):
         make_grid_corpus(folder / speaker, names, held_out=1, size_px=256, seed=seed, progress=False)
@@ -87,14 +87,14 @@ def stages(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from avsc_tf.alignment.dtw import warping_path
+    from avsc_tf.corpus import clip_tasks
+    from avsc_tf.corpus.clip_tasks import ClipTask, ClipWorker, use_one_core
+    from avsc_tf.corpus.feature_cache import FeatureCache
+    from avsc_tf.corpus.prepare import prepare
     from avsc_tf.features import clip as clip_module
     from avsc_tf.features import face as face_module
     from avsc_tf.features.appearance import Vgg19Features
     from avsc_tf.media.clips import find_clips
-    from avsc_tf.records import clip_tasks
-    from avsc_tf.records.clip_tasks import ClipTask, ClipWorker, use_one_core
-    from avsc_tf.records.feature_cache import FeatureCache
-    from avsc_tf.records.prepare import prepare
 
     use_one_core()
     config = paper_config(args.overrides)
@@ -170,8 +170,8 @@ def vgg(args: argparse.Namespace) -> dict[str, Any]:
     need_package("torch")
     import torch
 
+    from avsc_tf.corpus.clip_tasks import use_one_core
     from avsc_tf.features.appearance import Vgg19Features
-    from avsc_tf.records.clip_tasks import use_one_core
 
     use_one_core()
     torch.set_num_threads(1)
@@ -207,9 +207,9 @@ def vgg(args: argparse.Namespace) -> dict[str, Any]:
 
 def workers(args: argparse.Namespace) -> dict[str, Any]:
     """The whole of `features`, starting the processes included, with one and with two workers in turns."""
+    from avsc_tf.corpus.clip_tasks import ClipTask
+    from avsc_tf.corpus.workers import in_processes
     from avsc_tf.media.clips import find_clips
-    from avsc_tf.records.clip_tasks import ClipTask
-    from avsc_tf.records.workers import in_processes
 
     config = paper_config(args.overrides)
     with tempfile.TemporaryDirectory() as name:
@@ -260,7 +260,7 @@ def _peaks_in_mib(n_clips: int) -> dict[str, float]:
         "import sys, resource; sys.path.insert(0, sys.argv[4])\n"
         "from pathlib import Path\n"
         "from benchmarks.prepare import paper_config\n"
-        "from avsc_tf.records.prepare import Workforce, prepare\n"
+        "from avsc_tf.corpus.prepare import Workforce, prepare\n"
         "clips, out = Path(sys.argv[1]), Path(sys.argv[2])\n"
         "prepare(paper_config('face.vgg_px=32'), clips / 'source', clips / 'target', out, progress=False,\n"
         "        workforce=Workforce(1))\n"

@@ -29,10 +29,10 @@ from provenance_attacks import ATTACKS, PICTURE, SOUND, Clip, aac, through_h264
 from provenance_figures import figures
 from tqdm import tqdm
 
-from avsc_tf.cli import run_tool
-from avsc_tf.errors import AvscError
-from avsc_tf.evaluation.voice import predicted_mos
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.errors import AvscError
 from avsc_tf.measures.picture import psnr_db, structural_similarity
+from avsc_tf.measures.voice import predicted_mos
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.container import has_picture, has_sound
 from avsc_tf.media.mux import AAC_BITS_PER_SECOND, DETERMINISTIC_X264

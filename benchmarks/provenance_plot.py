@@ -16,7 +16,7 @@ import numpy as np
 from bench_cli import parse_arguments
 from matplotlib.figure import Figure
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 from avsc_tf.evaluation.plots import RULE, STYLE
 
 SMOKE = "{root}/docs/figures/provenance.json --out {out}/plot.png"

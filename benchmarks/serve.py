@@ -32,10 +32,10 @@ import numpy as np
 from bench_cli import parse_arguments
 from scipy import stats
 
-from avsc_tf.cli import run_tool
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import LOOKS, Expression
-from avsc_tf.errors import ServiceError
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.errors import ServiceError
+from avsc_tf.demo.speakers.face import FacePainter, FacePose
+from avsc_tf.demo.speakers.looks import LOOKS, Expression
 from avsc_tf.media.mux import write_video
 from avsc_tf.media.video import read_frames
 from avsc_tf.service.metrics import resident_bytes

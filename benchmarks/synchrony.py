@@ -23,9 +23,9 @@ import scipy.signal
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import run_tool
-from avsc_tf.config import SyncConfig
-from avsc_tf.errors import MediaError
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.config import SyncConfig
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avsc_tf.media.synchrony import RATE_HZ, measure_synchrony

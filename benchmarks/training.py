@@ -28,9 +28,9 @@ from typing import Any
 
 from bench_cli import need_package, parse_arguments
 
-from avsc_tf.cli import run_tool
-from avsc_tf.config import Config, load_config
-from avsc_tf.runs import NETWORKS
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.runs import NETWORKS
 
 SMOKE = (
     "--config {root}/tests/training/peer.yaml --rounds 1 --networks conversion --batch conversion=2 "
@@ -145,8 +145,8 @@ def pipeline(config: Config, network: str, batch_size: int, args: argparse.Names
     """Seconds of waiting and of reading a batch beside those of a step, with the paper's network on given records."""
     from training_contenders import our_training, records_batches, with_settings
 
-    from avsc_tf.records.reader import open_records
-    from avsc_tf.training.dry_run import plan_training
+    from avsc_tf.corpus.reader import open_records
+    from avsc_tf.training.engine.dry_run import plan_training
 
     of_records = load_config(args.records_config)
     section = getattr(config, network)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records
 from avsc_tf.datasets.conversion import window_frames, windows
 from avsc_tf.datasets.faces import frames
 from avsc_tf.datasets.target_clips import recordings_of_records
@@ -19,14 +21,12 @@ from avsc_tf.datasets.waveform import CropSampler, as_dataset
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.records.reader import Records
-from avsc_tf.timebase import Timebase
-from avsc_tf.training.conversion import conversion_training
-from avsc_tf.training.image import build_gan
-from avsc_tf.training.interruption import Interruption
-from avsc_tf.training.model import TrainingModel
-from avsc_tf.training.steps import Execution
-from avsc_tf.training.wavenet import ADAM_BETA_2, wavenet_training
+from avsc_tf.training.conversion.train import conversion_training
+from avsc_tf.training.engine.interruption import Interruption
+from avsc_tf.training.engine.model import TrainingModel
+from avsc_tf.training.engine.steps import Execution
+from avsc_tf.training.image.train import build_gan
+from avsc_tf.training.wavenet.train import ADAM_BETA_2, wavenet_training
 
 TOTAL_STEPS = 1000  # of the schedules, which are constant at the paper's size
 Batch = Any
@@ -90,7 +90,7 @@ def our_training(config: Config, network: str) -> TrainingModel:
 
 
 def ours(config: Config, network: str, batch: Batch) -> Contender:
-    """The step of `training.steps`, as the settings have it."""
+    """The step of `training.engine.steps`, as the settings have it."""
     training = our_training(config, network)
     execution = Execution(training, getattr(config, network), Interruption())
     dataset = tf.data.Dataset.from_tensors(batch).repeat()

@@ -25,10 +25,10 @@ from conversion_common import add_arguments, write
 from verdict_pooling import pool, table_text
 from verdict_systems import Systems, check_settings, make_systems
 
-from avsc_tf.cli import config_from_args, run_tool
-from avsc_tf.config import Config
+from avsc_tf.cli.running import config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.corpus.reader import open_records
 from avsc_tf.evaluation.videos.material import CONVERTED, VERSUS
-from avsc_tf.records.reader import open_records
 
 SMOKE = (  # training alone: an evaluation takes a minute, and tests run it and the pooling by themselves
     "--config {demo}/demo.yaml --records {demo}/records --set wavenet.facial_channels=0 --set image.epochs=0 "

@@ -19,7 +19,7 @@ from bench_cli import parse_arguments
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 from avsc_tf.evaluation.plots import INK, RULE, STYLE
 from avsc_tf.evaluation.videos.drawings import COLOURS, NULL_COLOUR
 from avsc_tf.evaluation.videos.material import CONVERTED, TARGET, VERSUS

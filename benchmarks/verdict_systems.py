@@ -19,12 +19,12 @@ from typing import Any
 
 from conversion_common import with_settings
 
-from avsc_tf.config import Config, load_saved_config, save_config
-from avsc_tf.consent import consent_for, keep_consent
-from avsc_tf.digests import seal
-from avsc_tf.errors import ConfigError
-from avsc_tf.records.reader import Records
-from avsc_tf.runs import config_path, history_path, statistics_path, weights_path
+from avsc_tf.core.config import Config, load_saved_config, save_config
+from avsc_tf.core.consent import consent_for, keep_consent
+from avsc_tf.core.digests import seal
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.core.runs import config_path, history_path, statistics_path, weights_path
+from avsc_tf.corpus.reader import Records
 
 PLAIN = {"loss_balance": "fixed", "modality_dropout": 0.0}  # what a network of one modality cannot have
 NETWORKS_OF = {"joint": ("wavenet", "image"), "audio": ("wavenet",), "visual": ("image",)}
@@ -86,10 +86,10 @@ def _shared_networks(config: Config, records: Records, runs: Path, *, visual: bo
 
 
 def _train(network: str, config: Config, records: Records, run: Path) -> None:
-    from avsc_tf.training.conversion import train_conversion
-    from avsc_tf.training.image import train_image
-    from avsc_tf.training.run_folder import Claim, claim_folder
-    from avsc_tf.training.wavenet import train_wavenet
+    from avsc_tf.training.conversion.train import train_conversion
+    from avsc_tf.training.engine.run_folder import Claim, claim_folder
+    from avsc_tf.training.image.train import train_image
+    from avsc_tf.training.wavenet.train import train_wavenet
 
     trainings: dict[str, Callable[..., Any]] = {
         "conversion": train_conversion,

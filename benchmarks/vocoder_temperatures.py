@@ -24,15 +24,15 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.config import Config
-from avsc_tf.conversion.griffin_lim import griffin_lim
-from avsc_tf.conversion.mel_matching import match_mel
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import PEAK
-from avsc_tf.evaluation import voice
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.copy_synthesis import write_json
-from avsc_tf.timebase import Timebase
+from avsc_tf.measures import voice
+from avsc_tf.vocoder.griffin_lim import griffin_lim
+from avsc_tf.vocoder.mel_matching import match_mel
 
 SMOKE = (
     "--config {demo}/demo.yaml --records {demo}/records --weights {demo}/run/wavenet/model.weights.h5 --clips 1 "

@@ -24,8 +24,8 @@ from typing import Any
 import joblib
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import config_from_args, run_tool
-from avsc_tf.config import Config, WaveNetConfig
+from avsc_tf.cli.running import config_from_args, run_tool
+from avsc_tf.core.config import Config, WaveNetConfig
 
 SMOKE = (
     "--config {root}/tests/training/peer.yaml --rounds 1 --threads 1 --turn-seconds 0.02 --xla-batches 1 "

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from wavenet_pytorch import PyTorchEngine, speaks
 
-from avsc_tf.config import Config
-from avsc_tf.conversion.engines import Engines
-from avsc_tf.conversion.sampler_plain import PlainEngine
-from avsc_tf.conversion.sampler_tensorflow import TensorFlowEngine, weights_of
-from avsc_tf.conversion.utterances import Utterance, UtteranceMaker
+from avsc_tf.core.config import Config
+from avsc_tf.vocoder.engines import Engines
+from avsc_tf.vocoder.sampler_plain import PlainEngine
+from avsc_tf.vocoder.sampler_tensorflow import TensorFlowEngine, weights_of
+from avsc_tf.vocoder.utterances import Utterance, UtteranceMaker
 
 MAX_FRAMES = 256  # of a segment
 FIRST_FRAMES = 4  # spoken to compile, and to see how fast

@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from avsc_tf.config import WaveNetConfig
+from avsc_tf.core.config import WaveNetConfig
 
 BYTES = {"float32": 4, "bfloat16": 2}
 LOADS = 16  # vectors a pass; as many sums, so that no load waits for an addition

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from bench_cli import parse_arguments
 
-from avsc_tf.cli import run_tool
-from avsc_tf.config import Config, load_config
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.config import Config, load_config
 from avsc_tf.evaluation.copy_synthesis import write_json
 
 SMOKE = (
@@ -140,7 +140,7 @@ def read_speech(folders: Sequence[Path], config: Config, out: Path, *, n_spoken:
 
 
 def _middle(recording: Any, config: Config) -> Any:
-    from avsc_tf.timebase import Timebase
+    from avsc_tf.core.timebase import Timebase
 
     timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
     n_video = timebase.video_frames_in(len(recording.waveform))
@@ -159,8 +159,8 @@ def learn(config: Config, speech: Speech, *, cpu_seconds: float) -> dict[str, An
     from avsc_tf.datasets.waveform import CropSampler
     from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
     from avsc_tf.models.wavenet import build_wavenet
-    from avsc_tf.training.loop import averaged_weights
-    from avsc_tf.training.wavenet import wavenet_training
+    from avsc_tf.training.engine.loop import averaged_weights
+    from avsc_tf.training.wavenet.train import wavenet_training
 
     keras.utils.set_random_seed(config.seed)
     estimator = PitchEstimator.load(PACKAGED_PITCH) if config.wavenet.pitch_input != "none" else None
@@ -236,7 +236,7 @@ def surprise(model: Any, test: tuple[dict[str, np.ndarray], np.ndarray], config:
 
 def class_log_widths(n_classes: int) -> np.ndarray:
     """log2 of each class's width in 16-bit steps. Pre-emphasis is a monic filter, which leaves volumes as they are."""
-    from avsc_tf.features.companding import class_values, expand
+    from avsc_tf.signal.companding import class_values, expand
 
     half = 1.0 / (n_classes - 1)
     values = class_values(n_classes)
@@ -246,8 +246,8 @@ def class_log_widths(n_classes: int) -> np.ndarray:
 
 def spoken_figures(model: Any, recordings: Sequence[Any], config: Config) -> dict[str, float | None]:
     """Means over the pieces; None where nothing could be measured (no common voiced frame)."""
-    from avsc_tf.conversion.sampler import WaveNetSampler
-    from avsc_tf.evaluation import voice
+    from avsc_tf.measures import voice
+    from avsc_tf.vocoder.sampler import WaveNetSampler
 
     sampler = WaveNetSampler(model, config)
     rate_hz = config.wavenet.sample_rate_hz
@@ -264,10 +264,10 @@ def spoken_figures(model: Any, recordings: Sequence[Any], config: Config) -> dic
 
 
 def _heard(spoken: np.ndarray, natural: np.ndarray, mel: np.ndarray, config: Config) -> dict[str, float]:
-    from avsc_tf.evaluation import voice
+    from avsc_tf.core.timebase import Timebase
     from avsc_tf.features.acoustic import mel_spectrogram
+    from avsc_tf.measures import voice
     from avsc_tf.measures.spectrum import audible, log_mel_l1
-    from avsc_tf.timebase import Timebase
 
     timebase = Timebase.from_config(config.time)
     rendered, heard = mel_spectrogram(spoken, config.acoustic, timebase), audible(mel)

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avsc_tf.config import WaveNetConfig
-from avsc_tf.conversion.sampler_graph import Weights
-from avsc_tf.conversion.utterances import Utterance
-from avsc_tf.errors import ConfigError
-from avsc_tf.features.companding import class_values, silence_class
+from avsc_tf.core.config import WaveNetConfig
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.signal.companding import class_values, silence_class
+from avsc_tf.vocoder.sampler_graph import Weights
+from avsc_tf.vocoder.utterances import Utterance
 
 
 def import_torch() -> Any:
@@ -53,7 +53,7 @@ class PyTorchEngine:
     """One stream, one thread.
 
     Args:
-        weights: from `conversion.sampler_tensorflow.weights_of`.
+        weights: from `vocoder.sampler_tensorflow.weights_of`.
     """
 
     def __init__(self, weights: Weights, net: WaveNetConfig, *, hop_samples: int):

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avsc_tf.cli import EXIT_USER_ERROR, add_audio_track_argument, named_path, note_lines, print_error, run_tool
+from avsc_tf.cli.running import EXIT_USER_ERROR, add_audio_track_argument, named_path, print_error, run_tool
 from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, VOCODERS, plan_jobs, steps_of
 from avsc_tf.conversion.overwriting import check_outputs
+from avsc_tf.core.notes import note_lines
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 
 
@@ -48,7 +49,7 @@ def main() -> int:
     if len(args.bundle) > 2:
         parser.error("--bundle takes one run folder, or two")
     provenance = provenance_from_args(args)
-    from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
+    from avsc_tf.conversion.bundle import load_bundle, modalities_of, vocoders_of
 
     modalities = modalities_of(*args.bundle)
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])

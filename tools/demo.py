@@ -10,9 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.demo.corpus import make_corpus, make_grid_corpus
-from avsc_tf.demo.voices import EMOTIONS
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.demo.speakers.corpus import make_corpus, make_grid_corpus
+from avsc_tf.demo.speakers.voices import EMOTIONS
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         command.add_argument("--size-px", type=int, default=256, metavar="N", help="side of the square frames")
     args = parser.parse_args()
     if args.command in ("run", "side-by-side"):
-        from avsc_tf.workflow.demo import run_demo, show_demo
+        from avsc_tf.demo.run import run_demo, show_demo
 
         if args.command == "run":
             run_demo(config_from_args(args), args.out, tools=Path(__file__).resolve().parent)
@@ -47,7 +47,7 @@ def main() -> None:
             show_demo(config_from_args(args), args.out)
         return
     if args.command == "voices":
-        from avsc_tf.demo.pretraining import write_pretraining_speech
+        from avsc_tf.demo.speakers.pretraining import write_pretraining_speech
 
         write_pretraining_speech(args.out, minutes=args.minutes, seed=args.seed)
         return

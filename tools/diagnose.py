@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.files import own_folder
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.files import own_folder
 
 if TYPE_CHECKING:
-    from avsc_tf.records.reader import Records
+    from avsc_tf.corpus.reader import Records
 
 SIGNS = ("demo.lock", "stages.json", "figures.json", "copy_synthesis.json")  # of its own folders, and of a demo's
 
@@ -42,8 +42,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     config = config_from_args(args)
+    from avsc_tf.corpus.reader import open_records
     from avsc_tf.evaluation.folders import evaluate_folders, find_folders
-    from avsc_tf.records.reader import open_records
 
     records = open_records(args.records, config)
     with own_folder(args.out, "diagnose", signs=SIGNS):
@@ -56,10 +56,10 @@ def main() -> None:
 
 def judge_vocoders(args: argparse.Namespace, records: Records) -> None:
     """Copy synthesis of both vocoders."""
+    from avsc_tf.conversion.bundle import load_bundle
     from avsc_tf.conversion.converter import TargetFeatures
     from avsc_tf.conversion.jobs import VOCODERS
     from avsc_tf.evaluation.copy_synthesis import measure_copy_synthesis, verdict
-    from avsc_tf.serving.bundle import load_bundle
 
     converter = load_bundle(args.run, vocoders=VOCODERS)
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 from avsc_tf.conversion.jobs import VOCODERS
 
 PAPER = Path(__file__).resolve().parents[1] / "configs" / "paper.yaml"
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = vars(parse())
-    from avsc_tf.workflow.evaluation import evaluate
+    from avsc_tf.evaluation.inputs import evaluate
 
     print(evaluate(**args))
 

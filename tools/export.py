@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--jit-compile", action="store_true", help="WaveNet by XLA: see docs/export.md before")
     parser.add_argument("--no-warmup", action="store_true", help="no requests for the server to warm up with")
     args = parser.parse_args()
-    from avsc_tf.serving.export import export_bundle
+    from avsc_tf.export import export_bundle
 
     exported = export_bundle(
         args.bundle,

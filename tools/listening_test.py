@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 
 def parse() -> argparse.Namespace:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import add_audio_track_argument, add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.running import add_audio_track_argument, add_config_arguments, config_from_args, run_tool
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
 
     from joblib import cpu_count
 
-    from avsc_tf.records.prepare import Workforce, prepare
+    from avsc_tf.corpus.prepare import Workforce, prepare
 
     workers = cpu_count() if args.workers is None else args.workers
     workforce = Workforce(workers, ray_address=args.ray)

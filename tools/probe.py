@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import run_tool
-from avsc_tf.files import claim_folder
+from avsc_tf.cli.running import run_tool
+from avsc_tf.core.files import claim_folder
 
 
 def main() -> None:
@@ -29,13 +29,13 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    from avsc_tf.conversion.bundle import load_conversion
+    from avsc_tf.corpus.reader import open_records
     from avsc_tf.evaluation.folders import find_folders
     from avsc_tf.evaluation.from_features import Streams
     from avsc_tf.evaluation.held_out import Folders, held_out_sentences
     from avsc_tf.evaluation.probe import probe_figures
     from avsc_tf.evaluation.probe_page import cost_text, write_probe
-    from avsc_tf.records.reader import open_records
-    from avsc_tf.serving.bundle import load_conversion
 
     claim_folder(args.out, ("probe.json",))
     config, convert = load_conversion(args.bundle)

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import add_config_arguments, config_from_args, run_tool
-from avsc_tf.runs import NETWORKS
-from avsc_tf.workflow.training_job import TrainingJob
+from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.core.runs import NETWORKS
+from avsc_tf.training.job import TrainingJob
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         consent=args.consent,
     )
     if args.ray:
-        from avsc_tf.workflow.ray_training import train_on_ray
+        from avsc_tf.training.ray_training import train_on_ray
 
         train_on_ray(job, address=args.ray, n_workers=args.workers)
     else:

@@ -14,9 +14,9 @@ import json
 import sys
 from pathlib import Path
 
-from avsc_tf.cli import EXIT_USER_ERROR, print_error, run_tool
-from avsc_tf.digests import bundle_digest
-from avsc_tf.errors import MediaError
+from avsc_tf.cli.running import EXIT_USER_ERROR, print_error, run_tool
+from avsc_tf.core.digests import bundle_digest
+from avsc_tf.core.errors import MediaError
 from avsc_tf.provenance.findings import as_text, exit_code, report
 from avsc_tf.provenance.flags import watermark_key
 from avsc_tf.provenance.identity import certificates_in, own_root

@@ -1,1 +1,1 @@
-"""Two clips of the same sentence brought onto one timeline (paper section 4.3)."""
+"""Features of two clips of one sentence in, the DTW path between them out (paper section 4.3)."""

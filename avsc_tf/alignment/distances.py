@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from avsc_tf.alignment.dtw import averaged_distance, rms_distance, tie_mel
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.face import LIPS, eye_stabilised
 from avsc_tf.features.statistics import Statistics, join_facial
-from avsc_tf.timebase import Timebase
 
 # Chosen on the demo corpus by the error against true phone times and by how far pairs cost less than non-pairs.
 LIPS_WEIGHT = 0.5

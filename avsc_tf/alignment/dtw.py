@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
 
 MAX_CELLS = 5000 * 5000
 

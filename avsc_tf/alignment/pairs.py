@@ -1,7 +1,7 @@
 """A source and a target clip to one aligned pair: path, smoothing, interpolation, quality figure.
 
 Positions are in video frames of a clip: frame `i` covers [i, i+1), its picture stands at i + 0.5, and mel frame `k` of
-`mel_per_video` stands at k / mel_per_video (see `avsc_tf.timebase`).
+`mel_per_video` stands at k / mel_per_video (see `avsc_tf.core.timebase`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from avsc_tf.alignment.distances import Features, literal_cost, standardised_cos
 from avsc_tf.alignment.dtw import check_size, warping_path
 from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.silence import Span, anchored_path, matched_spans, speech_span
-from avsc_tf.config import AlignmentConfig
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.config import AlignmentConfig
+from avsc_tf.core.errors import AlignmentError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.timebase import Timebase
 
 VIDEO_CENTRE = 0.5
 

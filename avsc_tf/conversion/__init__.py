@@ -1,1 +1,1 @@
-"""From a clip of A to a video of B: features through the networks, waveform, frames, mp4."""
+"""A clip of A and a run folder in, a video of B out."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.files import written_whole
+from avsc_tf.core.files import written_whole
 
 
 @dataclass(frozen=True)

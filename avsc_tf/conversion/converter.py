@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import soxr
 
-from avsc_tf.config import Config
 from avsc_tf.conversion.batch import convert_batches
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
-from avsc_tf.conversion.griffin_lim import griffin_lim
 from avsc_tf.conversion.jobs import Job, Vocoder
 from avsc_tf.conversion.notes import clip_notes
 from avsc_tf.conversion.origin import Origin, marked, signature
 from avsc_tf.conversion.overwriting import MADE_HERE
-from avsc_tf.errors import AvscError, MediaError
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import AvscError, MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
 from avsc_tf.features.statistics import (
@@ -41,7 +41,7 @@ from avsc_tf.media.clips import ClipSource, separate_sound, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.provenance.marking import Provenance
-from avsc_tf.timebase import Timebase
+from avsc_tf.vocoder.griffin_lim import griffin_lim
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little
 FRAMES_A_BATCH = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avsc_tf.media.mux import SOUND_FORMATS, VIDEO_FORMATS
 

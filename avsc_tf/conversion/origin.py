@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.consent import Consent
 from avsc_tf.conversion.converted import ConvertedClip
+from avsc_tf.core.consent import Consent
 from avsc_tf.media.mux import SOUND_FORMATS, VIDEO_FORMATS
 from avsc_tf.provenance.marking import Provenance
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from avsc_tf.conversion.jobs import Job, features_path
-from avsc_tf.errors import OutputError
+from avsc_tf.core.errors import OutputError
 from avsc_tf.media.clip_files import by_name, is_audio, stem, visible_entries
 
 MADE_HERE = "converted by avsc_tf"  # the comment in every file that a conversion writes

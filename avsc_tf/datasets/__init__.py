@@ -1,1 +1,1 @@
-"""Records to batches: every one by (seed, epoch), so that an epoch can be made again."""
+"""Records in, batches of training examples (tf.data) out; the batch depends on seed and epoch alone."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.errors import ConfigError, RecordError
+from avsc_tf.core.errors import ConfigError, RecordError
 
 READERS = min(4, os.cpu_count() or 1)  # batches being read at the same time
 READ_AHEAD = 2  # further batches that wait for the training; together they bound the memory

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.schema import PAIR
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, choose, pair_stem
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
-from avsc_tf.errors import RecordError
-from avsc_tf.records.reader import Records, choose, pair_stem
-from avsc_tf.schema import PAIR
-from avsc_tf.timebase import Timebase
 
 NAMES = ("source_mel", "source_facial", "target_mel", "target_facial")
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.schema import CLIP
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, choose, clip_stem, decode_frames
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
-from avsc_tf.errors import RecordError
 from avsc_tf.features.face import LIPS
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.records.reader import Records, choose, clip_stem, decode_frames
-from avsc_tf.schema import CLIP
-from avsc_tf.timebase import Timebase
 
 NAMES = ("mel", "keypoints", "vgg", "frames")
 # The lips' box grows by this share of its width on every side, so that chin and cheeks, which move with it, are inside.

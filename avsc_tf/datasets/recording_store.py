@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import Floats, Recording, StreamedRecordings, read_recording
-from avsc_tf.errors import MediaError
 from avsc_tf.features.pitch import PitchEstimator
 from avsc_tf.features.statistics import RunningMoments
-from avsc_tf.timebase import Timebase
 
 INDEX_NAME = "index.jsonl"
 ARRAYS = ("waveform", "mel", "f0_hz")

@@ -14,15 +14,15 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from avsc_tf.config import Config
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.splits import digest_split
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.linear_prediction import coefficients_of
 from avsc_tf.features.pitch import Pitch, PitchEstimator
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clip_files import FilesByName, by_name, is_audio, separate_sound
-from avsc_tf.records.splits import digest_split
-from avsc_tf.timebase import Timebase
 
 Floats = NDArray[np.float32]
 

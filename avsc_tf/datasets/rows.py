@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.config import Config
-from avsc_tf.errors import RecordError
-from avsc_tf.records.manifest import AGAIN, Shard, read_bytes, read_frame
-from avsc_tf.records.reader import Records, decode_example, decode_feature, spans_of
-from avsc_tf.records.tfrecord import HEADER_BYTES, data_of
-from avsc_tf.records.writer import schema_symbols
-from avsc_tf.schema import Feature
-from avsc_tf.timebase import Timebase
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.schema import Feature
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.manifest import AGAIN, Shard, read_bytes, read_frame
+from avsc_tf.corpus.reader import Records, decode_example, decode_feature, spans_of
+from avsc_tf.corpus.tfrecord import HEADER_BYTES, data_of
+from avsc_tf.corpus.writer import schema_symbols
 
 
 class Rows(Protocol):

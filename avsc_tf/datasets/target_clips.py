@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.schema import CLIP
+from avsc_tf.corpus.reader import Records, choose, clip_stem
 from avsc_tf.datasets.recordings import Recording, StreamedRecordings, resample_for_wavenet
 from avsc_tf.datasets.rows import StreamedRows
 from avsc_tf.features.pitch import PitchEstimator
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.records.reader import Records, choose, clip_stem
-from avsc_tf.schema import CLIP
 
 
 class StreamedClips(StreamedRecordings):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.config import Config, WaveNetConfig
+from avsc_tf.core.config import Config, WaveNetConfig
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.recordings import PEAK, Floats, Recording, StreamedRecordings
-from avsc_tf.errors import MediaError
-from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
 from avsc_tf.features.linear_prediction import predict
 from avsc_tf.features.pitch import LAG_OFFSETS, LOWEST_F0_HZ, Pitch, lag_samples, lag_taps, pitch_condition
-from avsc_tf.timebase import Timebase
+from avsc_tf.signal.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
 
 Standardise = Callable[[Floats], Floats]
 

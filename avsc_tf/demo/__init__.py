@@ -1,1 +1,1 @@
-"""The self-made two-speaker corpus: a formant synthesiser and a painted talking head, both exact in time."""
+"""Settings in, a finished demo out: corpus of two synthetic speakers, records, run, videos, report."""

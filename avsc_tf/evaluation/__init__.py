@@ -1,1 +1,1 @@
-"""Figures of a conversion on held-out sentences, beside trivial answers, and the page that shows them."""
+"""Converted sentences and their recordings in; tables of figures and report pages out."""

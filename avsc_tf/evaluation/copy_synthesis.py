@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from avsc_tf.errors import RecordError
-from avsc_tf.evaluation import voice
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.files import write_atomically
+from avsc_tf.corpus.reader import Records
 from avsc_tf.evaluation.aims import gate
 from avsc_tf.evaluation.figures import Table, copy_figures
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.files import write_atomically
+from avsc_tf.measures import voice
 from avsc_tf.media.mux import write_sound
-from avsc_tf.records.reader import Records
 
 FILE_NAME = "copy_synthesis.json"
 CLIPS_A_CALL = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import theilslopes
 
-from avsc_tf.evaluation.sync import offset
+from avsc_tf.measures.sync import offset
 
 WINDOW_SECONDS = 20.0
 MIN_WINDOWS = 3

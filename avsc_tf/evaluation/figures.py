@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.config import Config
-from avsc_tf.evaluation import face, face_quality, sync, voice
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import decode_frames
 from avsc_tf.evaluation.confidence import Estimate, estimate, ratio
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.keypoints import LIPS, mouth_opening
-from avsc_tf.measures import mouth, picture, spectrum
+from avsc_tf.measures import face_quality, mouth, picture, spectrum, sync, voice
+from avsc_tf.measures import tracked_face as face
 from avsc_tf.measures.spectrum import audible
-from avsc_tf.records.reader import decode_frames
-from avsc_tf.timebase import Timebase
 
 FRAME_EVERY = 4  # video frames compared for SSIM and L1
 NAN = float("nan")

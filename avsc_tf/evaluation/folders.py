@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
+from avsc_tf.corpus.reader import Records
 from avsc_tf.evaluation.copy_synthesis import read_copy_synthesis
 from avsc_tf.evaluation.held_out import Folders
 from avsc_tf.evaluation.run import FIGURES_NAME, REPORT_NAME, Inputs, evaluate_run
-from avsc_tf.records.reader import Records
 
 SECOND_TAKE_NAME = "second_take"
 STAGES_NAME = "stages.json"

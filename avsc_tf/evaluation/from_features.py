@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsc_tf.config import Config
-from avsc_tf.evaluation import sync
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.figures import feature_figures
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.features.face import mouth_opening, mouth_width
 from avsc_tf.features.statistics import Statistics, join_facial, split_facial
+from avsc_tf.measures import sync
 from avsc_tf.measures.canonical import canonical_correlation
 from avsc_tf.measures.spectrum import mel_cepstrum
-from avsc_tf.timebase import Timebase
 
 N_CEPSTRA = 4  # of the sound's side of the canonical correlation, beside its loudness
 

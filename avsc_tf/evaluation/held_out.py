@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.config import Config
-from avsc_tf.errors import RecordError
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, decode_frames
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import (
     TimeMap,
@@ -26,8 +28,6 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.face import FaceTracker, face_clip
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.video import read_frames
-from avsc_tf.records.reader import Records, decode_frames
-from avsc_tf.timebase import Timebase
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.timebase import Timebase
 
 COLUMNS = ("source", "converted", "target")
 COLOURS = {"source": "#8a8f98", "converted": "#c2410c", "target": "#1d4ed8"}

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import Table, figure_entry
 from avsc_tf.evaluation.from_features import Convert, Streams, answer_of, conversion_figures, source_streams
@@ -20,7 +21,6 @@ from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.timeline import picture_seconds, warp_frames
 from avsc_tf.features.face import LIPS
 from avsc_tf.features.statistics import Statistics, flatten_keypoints
-from avsc_tf.timebase import Timebase
 
 INPUTS = ("mel", "facial")
 DAMAGES = ("zeroed", "shuffled", "other sentence")

@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avsc_tf.core.files import write_atomically
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.plots import STYLE
 from avsc_tf.evaluation.probe import DAMAGES, GIVEN, INPUTS, OUTPUTS
-from avsc_tf.files import write_atomically
 
 LABELS = {"mel": "sound", "facial": "face"}
 OUTPUT_LABELS = {"mel": "mel spectrogram", "mouth": "mouth", "keypoints": "all keypoints", "vgg": "VGG feature"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avsc_tf.config import (
+from avsc_tf.core.config import (
     AcousticConfig,
     AlignmentConfig,
     Config,

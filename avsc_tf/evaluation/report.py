@@ -12,7 +12,9 @@ from typing import Any
 
 import jinja2
 
-from avsc_tf.config import Config, config_text
+from avsc_tf.core.config import Config, config_text
+from avsc_tf.core.files import write_atomically
+from avsc_tf.core.runs import NETWORKS, history_path
 from avsc_tf.evaluation import plots
 from avsc_tf.evaluation.aims import MAX_PITCH_CENTS, MAX_VOICING_ERROR
 from avsc_tf.evaluation.held_out import Sentence
@@ -20,9 +22,7 @@ from avsc_tf.evaluation.recipe import recipe
 from avsc_tf.evaluation.rows import LABELS, Answer
 from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
 from avsc_tf.features.face import mouth_opening
-from avsc_tf.files import write_atomically
 from avsc_tf.media.audio import read_audio
-from avsc_tf.runs import NETWORKS, history_path
 
 TEMPLATE = "report.html"
 VIDEO_SUFFIXES = (".mp4", ".webm")

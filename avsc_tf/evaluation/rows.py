@@ -14,10 +14,10 @@ import numpy as np
 import scipy.linalg
 from tqdm import tqdm
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records, decode_frames
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.records.reader import Records, decode_frames
-from avsc_tf.timebase import Timebase
 
 RIDGE = 100.0  # in standardised units squared, against some thousands of frames
 OUTPUTS_A_BLOCK = 8192

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from avsc_tf.errors import MediaError, RecordError
-from avsc_tf.evaluation import face, voice
+from avsc_tf.core.errors import MediaError, RecordError
+from avsc_tf.core.timebase import Timebase
+from avsc_tf.corpus.reader import Records
 from avsc_tf.evaluation import figures as measures
 from avsc_tf.evaluation.aims import judge
 from avsc_tf.evaluation.copy_synthesis import read_copy_synthesis, write_json
@@ -27,10 +28,10 @@ from avsc_tf.evaluation.held_out import (
 from avsc_tf.evaluation.report import Shown, write_report
 from avsc_tf.evaluation.rows import Answer, TrivialAnswers
 from avsc_tf.features.face import FaceTracker, mouth_opening
+from avsc_tf.measures import tracked_face as face
+from avsc_tf.measures import voice
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.video import read_frames
-from avsc_tf.records.reader import Records
-from avsc_tf.timebase import Timebase
 
 FIGURES_NAME = "figures.json"
 REPORT_NAME = "report.html"

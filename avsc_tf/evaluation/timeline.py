@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from avsc_tf.alignment.pairs import VIDEO_CENTRE, interpolate, smooth_warp
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.measures.spectrum import audible
-from avsc_tf.timebase import Timebase
 
 PAUSES = frozenset({"_", "sil", "sp", "pau", ""})
 ALIGN_UNITS_A_SECOND = 25_000  # GRID's .align files

@@ -1,1 +1,1 @@
-"""Arrays to features and back: mel spectrum, keypoints and crop, appearance, statistics."""
+"""Frames and sound of one clip in; mel spectrogram, keypoints, VGG feature and F0 out, and back."""

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
-from avsc_tf.config import AcousticConfig
-from avsc_tf.timebase import Timebase
+from avsc_tf.core.config import AcousticConfig
+from avsc_tf.core.timebase import Timebase
 
 _FRAMES_A_BLOCK = 256  # bounds the memory of a long recording: 256 x 1025 complex64 = 2 MB
 

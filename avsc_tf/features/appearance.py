@@ -11,8 +11,8 @@ import cv2
 import joblib
 import numpy as np
 
-from avsc_tf.config import FaceConfig
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.config import FaceConfig
+from avsc_tf.core.errors import ConfigError
 
 N_FC1 = 4096
 _IMAGENET_PX = 224

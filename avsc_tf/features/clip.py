@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.config import Config
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip, face_notes
@@ -29,7 +30,6 @@ from avsc_tf.media.clips import (
 )
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import picture_notes, probe_video
-from avsc_tf.timebase import Timebase
 
 PNG_COMPRESSION = 1
 LONG_CLIP_SECONDS = 30.0  # a longer clip gets a note: it is a session rather than a sentence

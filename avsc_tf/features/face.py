@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsc_tf.config import FaceConfig
-from avsc_tf.errors import FaceError
+from avsc_tf.core.config import FaceConfig
+from avsc_tf.core.errors import FaceError
 from avsc_tf.features.crop import CropTransform, crop_frame, crop_path
 from avsc_tf.features.face_mesh import Face, FaceTracker
 from avsc_tf.features.face_track import FaceTrack, nearest_face, track_clip

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avsc_tf.errors import FaceError
+from avsc_tf.core.errors import FaceError
 from avsc_tf.features.face_mesh import Face, FaceTracker
 
 _LOOK_STRIDE = 3  # the first pass only places the crop, which moves slowly

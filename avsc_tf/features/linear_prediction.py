@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.config import AcousticConfig, Config
+from avsc_tf.core.config import AcousticConfig, Config
 
 Floats = NDArray[np.float32]
 

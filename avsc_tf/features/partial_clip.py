@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.statistics import RunningMoments, Statistics, flatten_keypoints
 from avsc_tf.media.clips import ClipSource

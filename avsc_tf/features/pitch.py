@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.errors import BundleError
-from avsc_tf.files import write_atomically
+from avsc_tf.core.errors import BundleError
+from avsc_tf.core.files import write_atomically
 
 Floats = NDArray[np.float32]
 

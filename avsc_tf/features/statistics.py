@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.errors import RecordError
-from avsc_tf.files import write_atomically
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.files import write_atomically
 
 FEATURES = ("mel", "vgg", "keypoints")
 # A dimension that hardly moves (a VGG unit that fires once, the empty top band) must not be blown up to unit variance:

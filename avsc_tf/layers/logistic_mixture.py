@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from avsc_tf.features.companding import MIN_LOG_SCALE, START_LOG_SCALE
 from avsc_tf.layers.projection import gain_initializer, pointwise
+from avsc_tf.signal.companding import MIN_LOG_SCALE, START_LOG_SCALE
 
 
 @keras.saving.register_keras_serializable("avsc_tf")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from avsc_tf.features.companding import PEAK_WIDTH, START_SHARPNESS, class_values
 from avsc_tf.layers.projection import gain_initializer, pointwise
+from avsc_tf.signal.companding import PEAK_WIDTH, START_SHARPNESS, class_values
 
 
 @keras.saving.register_keras_serializable("avsc_tf")

@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from avsc_tf.features.companding import LINEAR_SCALE
+from avsc_tf.signal.companding import LINEAR_SCALE
 
 
 @keras.saving.register_keras_serializable("avsc_tf")

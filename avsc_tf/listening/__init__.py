@@ -1,1 +1,1 @@
-"""Listening and viewing tests by the protocol of the paper's section 4.5: build, serve, analyse."""
+"""Videos of several systems in; a listening test, its answers and their statistics out (paper section 4.5)."""

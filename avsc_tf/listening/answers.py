@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.listening.design import (
     COUNTS,
     PREFER_A,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.features.health import QUIETEST_LUFS, loudness_lufs
 from avsc_tf.listening import checks
 from avsc_tf.listening.design import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 
 
 def build(

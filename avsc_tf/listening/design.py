@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.errors import ListeningError
-from avsc_tf.files import written_whole
+from avsc_tf.core.errors import ListeningError
+from avsc_tf.core.files import written_whole
 
 MODALITIES = ("audio", "visual", "audiovisual")
 SUFFIXES = {"audio": "a.m4a", "visual": "v.mp4", "audiovisual": "av.mp4"}

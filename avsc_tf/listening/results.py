@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from avsc_tf.errors import ListeningError
-from avsc_tf.files import claim_folder, write_atomically
+from avsc_tf.core.errors import ListeningError
+from avsc_tf.core.files import claim_folder, write_atomically
 from avsc_tf.listening.answers import Answers, Rule, read_answers
 from avsc_tf.listening.design import MODALITIES, Design, read_design
 from avsc_tf.listening.results_page import results_html

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.listening.design import HIGHEST, Design
 from avsc_tf.listening.plan import Page, Usage, plan_pages
 from avsc_tf.web.database import DatabaseFile

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
 
 
 @keras.saving.register_keras_serializable(package="avsc_tf")

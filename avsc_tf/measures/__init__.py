@@ -1,1 +1,1 @@
-"""What can be measured of speech and faces from arrays alone: evaluation reports it, training shows it."""
+"""Arrays of speech, faces or both in, one figure out."""

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import cdist
 
 from avsc_tf.alignment.dtw import MAX_CELLS, warping_path
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
 
 COMPARED_AT_HZ = 16_000  # above 8 kHz speech is so weak that noise nobody hears would rule the figure
 ORDER = 24

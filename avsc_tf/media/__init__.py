@@ -1,1 +1,1 @@
-"""Bytes to arrays and back: reading pictures and sound by presentation time, and writing clips."""
+"""Files of pictures and sound in, arrays on one clock out; and back: arrays in, finished files out."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.container import require_file
 from avsc_tf.media.sound import SoundBlock, sound_blocks
 from avsc_tf.media.sound_plan import sound_plan

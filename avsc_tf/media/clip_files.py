@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 # Whatever FFmpeg reads as a moving picture with times of its own; raw streams (.h264, .m2v) and animations have none.
 VIDEO_SUFFIXES = (

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.config import SyncConfig
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import SyncConfig
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.audio import is_silent, read_audio, read_span
 from avsc_tf.media.clip_files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, separate_sound
 from avsc_tf.media.recorded_apart import check_stretch, synchrony_of
@@ -19,7 +20,6 @@ from avsc_tf.media.sound import sound_notes
 from avsc_tf.media.sources import SPLITS, ClipSource, find_clips, read_clip_folder, single_clip
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import frames_in, picture_notes, probe_video, read_frames
-from avsc_tf.timebase import Timebase
 
 __all__ = [
     "AUDIO_SUFFIXES",

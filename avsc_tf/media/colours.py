@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 # Code points of ITU-T H.273, which FFmpeg and swscale use.
 _NO_MATRIX, _BT709, _UNSPECIFIED, _BT601, _BT2020 = 0, 1, 2, 5, 9

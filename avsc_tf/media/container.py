@@ -15,7 +15,7 @@ from typing import Any
 import av
 import av.error
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.declared_end import PacketSpan, check_declared_end
 
 _PROGRAM_END, _PACK_HEADER = 0xB9, 0xBA  # ISO 11172-1, start codes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.tables import TableRow, read_table
 
 CUES_SUFFIX = ".cues.csv"  # SESSION.cues.csv beside SESSION.mp4

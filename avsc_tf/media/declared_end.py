@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 # A stream may end this much before its declared end: encoder priming, edit lists and rounded headers stay below it.
 _TOLERANCE_SECONDS = Fraction(1, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
-from avsc_tf.config import SyncConfig
+from avsc_tf.core.config import SyncConfig
 
 ENVELOPE_HZ = 100
 _N_BANDS = 10

@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from avsc_tf.errors import MediaError
-from avsc_tf.files import written_whole
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.files import written_whole
 
 AudioCodec = Literal["aac", "alac"]
 

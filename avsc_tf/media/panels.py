@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avsc_tf.files import write_atomically
+from avsc_tf.core.files import write_atomically
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.mux import write_video
 from avsc_tf.media.video import probe_video, read_frames

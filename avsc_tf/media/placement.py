@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import median_filter
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 # Timestamps are rounded (Matroska and FLV: 1 ms), and some recorders' jitter; a piece whose timestamp lies this near
 # to the end of the one before it follows it without a seam. Deviations add up, so sound is never further off.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from avsc_tf.config import SyncConfig
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import SyncConfig
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.audio import is_silent, low_rate_sound, read_span
 from avsc_tf.media.container import has_sound, require_file
 from avsc_tf.media.synchrony import RATE_HZ, Synchrony, follows, measure_synchrony

@@ -13,8 +13,8 @@ from typing import Any
 import av
 import numpy as np
 
-from avsc_tf.errors import MediaError
-from avsc_tf.files import written_whole
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.files import written_whole
 from avsc_tf.media.container import first_stream, open_container, whole_packets
 from avsc_tf.media.mux import audio_stream, encode_sound, write_video
 from avsc_tf.media.orientation import orientation_of

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.container import first_stream, open_container
 
 _SOUNDFILE_SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".aifc")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.channels import ChannelChoice, ChannelSums
 from avsc_tf.media.container import check_track, decode_stream, first_stream, open_container, track_note
 from avsc_tf.media.placement import NO_TIMESTAMP, Placement, check_placement, place_pieces

@@ -8,12 +8,12 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.runs import CONSENT_NAME
 from avsc_tf.media.clip_files import by_name, is_audio, is_video, separate_sound, stem, unused_note, visible_entries
 from avsc_tf.media.cues import CUES_SUFFIX, Cue, parse_seconds, read_cues
 from avsc_tf.media.tables import TableRow, read_table
 from avsc_tf.media.video import probe_video
-from avsc_tf.runs import CONSENT_NAME
 
 MANIFEST_NAME = "manifest.csv"
 MANIFEST_COLUMNS = ("utterance", "speaker", "emotion", "sentence", "split", "video", "audio", "start", "end")

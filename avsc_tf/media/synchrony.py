@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
-from avsc_tf.config import SyncConfig
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import SyncConfig
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.audio import is_silent
 from avsc_tf.media.envelopes import ENVELOPE_HZ, coarse_places, envelopes
 

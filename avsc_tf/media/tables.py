@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 MAX_TABLE_BYTES = 64 * 2**20  # half a million rows
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.colours import RgbConverter, colours_of
 from avsc_tf.media.container import (
     decode_from,

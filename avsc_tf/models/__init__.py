@@ -1,0 +1,1 @@
+"""The three networks of the paper as Keras models: conversion network, WaveNet, image GAN."""

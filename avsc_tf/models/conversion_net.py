@@ -18,9 +18,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.layers.modality import ModalityDropout, Presence
-from avsc_tf.timebase import Timebase
 
 
 @keras.saving.register_keras_serializable(package="avsc_tf")
@@ -36,7 +36,7 @@ class ConversionNet(keras.Model):
         audio_down_channels: one stride-2 convolution each; their number decides `mel_per_video`.
         input_noise: standard deviation of the noise added to standardised inputs in training (not from the paper).
         linear_path: add a fixed linear map of the inputs to the outputs, whose own layers then start at zero (ours;
-            `avsc_tf.training.closed_form` fits it).
+            `avsc_tf.training.conversion.closed_form` fits it).
         linear_path_context: video frames on each side that the linear map sees.
         linear_path_rank: dimensions through which the linear map writes the VGG part.
         modality_dropout: share of the training examples without their mel, and without their facial feature; an input

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
 from avsc_tf.models.patch_discriminator import PatchDiscriminator
 
 

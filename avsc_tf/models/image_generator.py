@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.layers.warp import FaceWarp, InsideFace
-from avsc_tf.timebase import Timebase
 
 WARP_SMOOTHING = 1e-3  # on GRID's s1 1e-4 to 1e-2 give the same mouth SSIM within 0.002
 
@@ -28,8 +28,8 @@ class ImageGenerator(keras.Model):
         feature_noise: standard deviation of the noise added to the inputs in training (not from the paper).
         path_units, path_components: size of the closed-form path beside the network (ours; 0 components: no path):
             fixed random ReLU features of the keypoints -> principal components of the target's frames -> picture.
-            `avsc_tf.training.appearance` fits it. The convolutions then start at zero and paint what it lacks, and
-            the output is cut at -1 and 1 in place of the hyperbolic tangent.
+            `avsc_tf.training.image.appearance` fits it. The convolutions then start at zero and paint what it
+            lacks, and the output is cut at -1 and 1 in place of the hyperbolic tangent.
         mel_input: False leaves the mel out, though it may still be given (the visual baseline, section 4.4).
         path_texture_px: the path's picture is a texture of so many pixels a side in the speaker's mean shape, and is
             laid on the keypoints of the frame (`layers.warp.FaceWarp`; ours): an active appearance model (Cootes,

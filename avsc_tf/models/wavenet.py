@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.pitch import LAG_OFFSETS, PITCH_CHANNELS
 from avsc_tf.layers.causal_conv import GatedResidualBlock
 from avsc_tf.layers.conditioning import FacialAtMelRate, MelRestandardise
@@ -16,7 +17,6 @@ from avsc_tf.layers.logistic_mixture import LogisticMixture
 from avsc_tf.layers.predictive_logits import PredictiveLogits
 from avsc_tf.layers.projection import Projection
 from avsc_tf.layers.sample_inputs import SampleInputs
-from avsc_tf.timebase import Timebase
 
 
 @keras.saving.register_keras_serializable("avsc_tf")

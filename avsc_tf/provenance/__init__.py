@@ -1,1 +1,1 @@
-"""Where a file comes from: signed Content Credentials in it, and marks in sound and picture that outlive them."""
+"""Finished pictures and sound in, the same with watermarks and signed Content Credentials out."""

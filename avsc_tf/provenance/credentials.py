@@ -12,8 +12,8 @@ from typing import Any
 
 import c2pa
 
-from avsc_tf.errors import OutputError, ProvenanceError
-from avsc_tf.files import explain, reserve
+from avsc_tf.core.errors import OutputError, ProvenanceError
+from avsc_tf.core.files import explain, reserve
 from avsc_tf.provenance.identity import Identity
 
 GENERATOR = "avsc_tf"

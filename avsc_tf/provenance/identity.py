@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.core.errors import ProvenanceError
 
 FOLDER_VARIABLE = "AVSC_TF_SIGNING_DIR"
 IDENTITY_NAME, ROOT_NAME = "identity.pem", "root.pem"

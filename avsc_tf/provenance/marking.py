@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.provenance.code import PUBLIC_KEY, payload_of
 from avsc_tf.provenance.credentials import sign_file
 from avsc_tf.provenance.identity import Identity, named_identity, own_identity

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.colours import RgbConverter
 from avsc_tf.media.container import decode_stream, first_stream, has_picture, has_sound, open_container
 from avsc_tf.media.sound import sound_blocks

@@ -1,1 +1,1 @@
-"""The service: conversions over HTTP, each upload decoded in a process of its own, each job kept until it is done."""
+"""Uploads over HTTP in, converted videos out: each upload decoded in a process of its own, jobs in SQLite."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 from avsc_tf.service.settings import LOOPBACK, AccessSettings, ServiceSettings
 
 COOKIE = "avsc_tf_session"

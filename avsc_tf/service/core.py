@@ -8,9 +8,9 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from avsc_tf.consent import read_consent
-from avsc_tf.errors import BundleError, ConsentError
-from avsc_tf.runs import consent_path
+from avsc_tf.core.consent import read_consent
+from avsc_tf.core.errors import BundleError, ConsentError
+from avsc_tf.core.runs import consent_path
 from avsc_tf.service.access import Access
 from avsc_tf.service.jobs import QUEUED, JobStore
 from avsc_tf.service.metrics import Metrics, gauge, resident_bytes

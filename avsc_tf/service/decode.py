@@ -17,7 +17,7 @@ import av
 import av.error
 import numpy as np
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.container import has_picture, has_sound, open_container, restrict_containers
 from avsc_tf.media.sound import sound_notes

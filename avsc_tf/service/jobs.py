@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 from avsc_tf.web.database import DatabaseFile
 
 SCHEMA_VERSION = "1"

@@ -12,7 +12,7 @@ from typing import Any
 
 from tensorflow.python.framework import op_def_registry
 
-from avsc_tf.errors import BundleError
+from avsc_tf.core.errors import BundleError
 
 WITH_STATE = re.compile(
     "VarHandleOp|(Read|Assign|AssignAdd|AssignSub)VariableOp|VarIsInitializedOp|VariableShape|ResourceGather(Nd)?"

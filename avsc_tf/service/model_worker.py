@@ -20,7 +20,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
-from avsc_tf.errors import BundleError
+from avsc_tf.core.errors import BundleError
 from avsc_tf.service.model_check import check_graph
 from avsc_tf.service.processes import LineChannel
 from avsc_tf.service.refusals import RefusedError

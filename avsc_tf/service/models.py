@@ -19,7 +19,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from avsc_tf.errors import BundleError
+from avsc_tf.core.errors import BundleError
 from avsc_tf.service.processes import MAX_LINE_BYTES, LineProcess, ProcessEndedError
 from avsc_tf.service.refusals import RefusedError, told
 from avsc_tf.service.settings import ModelSettings

@@ -23,7 +23,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 from avsc_tf.service.access import check_host
 from avsc_tf.service.app import make_app
 from avsc_tf.service.core import Service

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 
 
 class Error(BaseModel):

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import APIRouter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 from avsc_tf.service.access import check_host
 from avsc_tf.service.app import make_app
 from avsc_tf.service.core import Service

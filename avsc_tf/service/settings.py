@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from avsc_tf.config.reading import apply_override, build, read_tree
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.config.reading import apply_override, build, read_tree
+from avsc_tf.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from avsc_tf.provenance.marking import Provenance

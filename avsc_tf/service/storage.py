@@ -14,7 +14,7 @@ import os
 import shutil
 from pathlib import Path
 
-from avsc_tf.errors import ServiceError
+from avsc_tf.core.errors import ServiceError
 from avsc_tf.service.jobs import Job
 
 _LOCK_NAME = "serve.lock"

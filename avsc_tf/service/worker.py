@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.errors import AvscError, TooLargeError, UnexpectedError
+from avsc_tf.core.errors import AvscError, TooLargeError, UnexpectedError
 from avsc_tf.service.processes import LineChannel
 
 UNEXPECTED = "server"  # kind of an error after which this process is not to be trusted with another clip
@@ -50,8 +50,8 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GLOG_minloglevel", "3")
+    from avsc_tf.conversion.bundle import load_bundle, modalities_of, vocoders_of
     from avsc_tf.service.settings import ProvenanceSettings
-    from avsc_tf.serving.bundle import load_bundle, modalities_of, vocoders_of
 
     try:
         runs = [Path(run) for run in asked["bundle"]]

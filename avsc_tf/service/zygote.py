@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.service.confine import code_folders, confine, end_with_parent, limit_resources
 from avsc_tf.service.decode import LimitError, clean_copy
 from avsc_tf.service.settings import ClipSettings, DecoderSettings

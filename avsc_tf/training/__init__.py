@@ -1,0 +1,1 @@
+"""Records and settings in, weights of the three networks in a run folder out."""

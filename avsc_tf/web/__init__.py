@@ -1,1 +1,1 @@
-"""What every server of the package shares: where it listens, and the headers on all it sends."""
+"""Helpers that the two web servers share: listening socket, headers, SQLite file."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avsc_tf.alignment.dtw import averaged_distance, euclidean_matrix, rms_distance, tie_mel, warping_path
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
 
 
 def all_paths(n: int, m: int):

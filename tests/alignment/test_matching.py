@@ -22,11 +22,11 @@ from avsc_tf.alignment.matching import (
     margin_limit,
     match_pair,
 )
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import RunningMoments, Statistics
 from avsc_tf.media.audio import read_audio
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48000, hop_samples=240)
 N_MELS = 42

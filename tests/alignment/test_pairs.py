@@ -10,11 +10,11 @@ import pytest
 from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.pairs import align_frames, align_pair, interpolate, interpolate_mel, pair_positions, smooth_warp
-from avsc_tf.config import AlignmentConfig
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.config import AlignmentConfig
+from avsc_tf.core.errors import AlignmentError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48000, hop_samples=240)
 ALIGNMENT = AlignmentConfig(

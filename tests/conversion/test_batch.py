@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
 from avsc_tf.conversion.converted import TargetFeatures
 from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.jobs import Job, steps_of
-from avsc_tf.errors import OutputError, TooLargeError, UnexpectedError
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import OutputError, TooLargeError, UnexpectedError
 
 N_FRAMES = {"one": 3, "long": 9, "two": 4}
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.config import Config, load_config
 from avsc_tf.conversion import converter as module
 from avsc_tf.conversion.converter import PEAK_LIMIT, ConvertedClip, Converter, TargetFeatures
 from avsc_tf.conversion.jobs import Job, steps_of
-from avsc_tf.errors import FaceError, MediaError, OutputError
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.errors import FaceError, MediaError, OutputError
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.features.statistics import Statistics

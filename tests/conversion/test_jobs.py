@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avsc_tf.conversion.jobs import plan_jobs
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 
 A, B = Path("in/a.mp4"), Path("in/b.mpg")
 

@@ -12,7 +12,7 @@ from avsc_tf.conversion.converted import ConvertedClip
 from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.jobs import Job, features_path, plan_jobs
 from avsc_tf.conversion.overwriting import check_outputs, was_made_here
-from avsc_tf.errors import OutputError
+from avsc_tf.core.errors import OutputError
 from avsc_tf.media.mux import write_sound, write_video
 
 SILENCE = np.zeros(4 * 1920, np.float32)
@@ -31,7 +31,7 @@ def record(path: Path) -> Path:
 @pytest.fixture(scope="module")
 def converter(root: Path) -> Converter:
     """Writes, only."""
-    from avsc_tf.config import load_config
+    from avsc_tf.core.config import load_config
 
     return Converter(load_config(root / "configs" / "demo.yaml"), None, None, None)
 

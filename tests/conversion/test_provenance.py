@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.consent import Consent
 from avsc_tf.conversion.converted import ConvertedClip
 from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.origin import Origin
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.core.consent import Consent
+from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.video import read_frames
@@ -26,7 +26,7 @@ ORIGIN = Origin("sha256:abcd", (Consent(who="Mary Example", what_for=("tests",),
 
 @pytest.fixture
 def converter(root) -> Converter:
-    from avsc_tf.config import load_config
+    from avsc_tf.core.config import load_config
 
     return Converter(load_config(root / "configs" / "demo.yaml"), None, None, None, origin=ORIGIN)  # writes, only
 

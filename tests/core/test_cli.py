@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 PRINTING = """
 import sys
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 def main():
     for number in range(100_000):
@@ -49,7 +49,7 @@ def test_libraries_start_for_a_user_without_a_home() -> None:
         "import os, pwd\n"
         "def nobody(uid): raise KeyError(uid)\n"
         "pwd.getpwuid = nobody\n"
-        "from avsc_tf.cli import run_tool\n"
+        "from avsc_tf.cli.running import run_tool\n"
         "def main(): import matplotlib; print(matplotlib.get_cachedir())\n"
         "run_tool(main)\n"
     )

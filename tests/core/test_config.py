@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avsc_tf.cli import add_audio_track_argument
-from avsc_tf.config import config_from_dict, load_config, load_saved_config, save_config
-from avsc_tf.errors import ConfigError
+from avsc_tf.cli.running import add_audio_track_argument
+from avsc_tf.core.config import config_from_dict, load_config, load_saved_config, save_config
+from avsc_tf.core.errors import ConfigError
 
 _FOLDER = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = sorted(path for path in _FOLDER.glob("*.yaml") if path.stem != "serve")  # the service's own settings

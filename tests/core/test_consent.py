@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.consent import Consent, consent_for, keep_consent, read_consent, write_consent
-from avsc_tf.errors import ConsentError
-from avsc_tf.runs import consent_path
+from avsc_tf.core.consent import Consent, consent_for, keep_consent, read_consent, write_consent
+from avsc_tf.core.errors import ConsentError
+from avsc_tf.core.runs import consent_path
 
 MARY = Consent(
     who="Mary Example",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.digests import bundle_digest, read_digests, seal
-from avsc_tf.errors import BundleError
+from avsc_tf.core.digests import bundle_digest, read_digests, seal
+from avsc_tf.core.errors import BundleError
 
 
 def write(run: Path, **contents: str) -> None:

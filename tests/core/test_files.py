@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from avsc_tf.errors import OutputError
-from avsc_tf.files import claim_folder, explain, locked_folder, own_folder, write_atomically, written_whole
+from avsc_tf.core.errors import OutputError
+from avsc_tf.core.files import claim_folder, explain, locked_folder, own_folder, write_atomically, written_whole
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
 
 HOLD = """
 import sys, pathlib
-from avsc_tf.files import own_folder
+from avsc_tf.core.files import own_folder
 with own_folder(pathlib.Path(sys.argv[1]), "work"):
     print("held", flush=True)
     sys.stdin.read()

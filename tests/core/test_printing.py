@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from avsc_tf.cli import run_tool
+from avsc_tf.cli.running import run_tool
 
 
 def test_a_terminal_without_unicode_ends_nothing(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avsc_tf import schema
+from avsc_tf.core import schema
 
 SYMBOLS = {"video", "mel", "samples", "steps", "n_mels", "n_vgg", "n_keypoints", "n_facial"}
 

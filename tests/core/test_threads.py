@@ -15,10 +15,10 @@ DIGESTS = """
 import hashlib, sys
 import numpy as np
 from avsc_tf.alignment.dtw import euclidean_matrix
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
-from avsc_tf.timebase import Timebase
+from avsc_tf.core.timebase import Timebase
 import cv2
 import tensorflow as tf
 n_threads = int(sys.argv[1])

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from avsc_tf.config import TimeConfig
-from avsc_tf.timebase import Timebase
+from avsc_tf.core.config import TimeConfig
+from avsc_tf.core.timebase import Timebase
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.schema import CLIP, PAIR
+from avsc_tf.corpus.manifest import Manifest, count_records, write_manifest
+from avsc_tf.corpus.reader import Records, open_records
+from avsc_tf.corpus.writer import ShardWriter
 from avsc_tf.features.clip import encode_frames
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.records.manifest import Manifest, count_records, write_manifest
-from avsc_tf.records.reader import Records, open_records
-from avsc_tf.records.writer import ShardWriter
-from avsc_tf.schema import CLIP, PAIR
 
 N_MELS, N_VGG, SIZE_PX, CROP_PX = 3, 4, 16, 64
 OVERRIDES = [f"acoustic.n_mels={N_MELS}", f"face.n_vgg={N_VGG}", f"face.crop_px={CROP_PX}"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avsc_tf.core.errors import RecordError
 from avsc_tf.datasets.conversion import batches_per_epoch, plan_windows, windows
-from avsc_tf.errors import RecordError
 
 LENGTHS = (31, 12, 20, 57)  # the second is shorter than the window of 20
 WINDOW = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avsc_tf.core.errors import RecordError
 from avsc_tf.datasets.faces import batches_per_epoch, box_mask, frames, mouth_boxes
-from avsc_tf.errors import RecordError
 
 LENGTHS = (7, 5)
 SIZE_PX, N_MELS, N_VGG = 16, 3, 4

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import MediaError
 from avsc_tf.datasets import recording_store as store
 from avsc_tf.datasets.recordings import find_recordings, read_recording
 from avsc_tf.datasets.waveform import CropSampler, as_dataset
-from avsc_tf.errors import MediaError
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 
 SAMPLES = (48000, 61234, 30000, 53000)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from avsc_tf.core.errors import MediaError
 from avsc_tf.datasets.recordings import find_recordings
-from avsc_tf.errors import MediaError
 
 
 def test_sound_recorded_apart_stands_for_its_video(tmp_path):

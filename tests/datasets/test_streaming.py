@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from avsc_tf.core.errors import RecordError
+from avsc_tf.core.schema import PAIR
+from avsc_tf.corpus.manifest import read_frame
+from avsc_tf.corpus.reader import Records, choose, open_records
+from avsc_tf.corpus.tfrecord import data_of, feature_spans
 from avsc_tf.datasets.batches import named_read_errors
 from avsc_tf.datasets.conversion import NAMES, open_pairs, windows
 from avsc_tf.datasets.faces import frames, plan_frames
 from avsc_tf.datasets.rows import HeldRows, StreamedRows, decoded_bytes, open_rows
 from avsc_tf.datasets.target_clips import StreamedClips, recordings_of_records
 from avsc_tf.datasets.waveform import CropSampler, as_dataset
-from avsc_tf.errors import RecordError
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
-from avsc_tf.records.manifest import read_frame
-from avsc_tf.records.reader import Records, choose, open_records
-from avsc_tf.records.tfrecord import data_of, feature_spans
-from avsc_tf.schema import PAIR
 
 LENGTHS = (31, 12, 20, 57, 26)
 STREAMED = "records.memory_mb=0"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import MediaError
 from avsc_tf.datasets import recordings as r
 from avsc_tf.datasets import waveform as w
-from avsc_tf.errors import MediaError
-from avsc_tf.features.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
 from avsc_tf.features.pitch import LAG_OFFSETS, Pitch
+from avsc_tf.signal.companding import class_values, compand, expand, pre_emphasise, silence_class, to_classes
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from avsc_tf.demo.corpus import (
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.demo.speakers.corpus import (
     MANIFEST_COLUMNS,
     SAMPLES_PER_FRAME,
     make_corpus,
     make_grid_corpus,
     read_phones,
 )
-from avsc_tf.demo.motion import mouth_track
-from avsc_tf.demo.voices import EMOTIONS
-from avsc_tf.errors import ConfigError
+from avsc_tf.demo.speakers.motion import mouth_track
+from avsc_tf.demo.speakers.voices import EMOTIONS
 
 SMALL = {"sentences_per_emotion": 2, "held_out_per_emotion": 1, "size_px": 32, "progress": False}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import EXPRESSIONS, LOOKS
-from avsc_tf.demo.motion import face_poses, mouth_track
-from avsc_tf.demo.phones import PAUSE, TimedPhone
+from avsc_tf.demo.speakers.face import FacePainter, FacePose
+from avsc_tf.demo.speakers.looks import EXPRESSIONS, LOOKS
+from avsc_tf.demo.speakers.motion import face_poses, mouth_track
+from avsc_tf.demo.speakers.phones import PAUSE, TimedPhone
 
 NEUTRAL = EXPRESSIONS["neutral"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from avsc_tf.demo import pretraining
-from avsc_tf.demo.sentences import demo_sentences
-from avsc_tf.demo.voices import EMOTIONS, VOICES
+from avsc_tf.demo.speakers import pretraining
+from avsc_tf.demo.speakers.sentences import demo_sentences
+from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 
 
 def test_clips_and_pitch_are_written(tmp_path):

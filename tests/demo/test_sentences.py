@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from avsc_tf.demo.english import (
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.demo.speakers.english import (
     ADVERBS,
     COLOURS,
     COMMANDS,
@@ -17,11 +18,10 @@ from avsc_tf.demo.english import (
     english_phones,
     grid_sentence,
 )
-from avsc_tf.demo.looks import EXPRESSIONS, LOOKS
-from avsc_tf.demo.phones import ARTICULATIONS, NOISE_BANDS_HZ, PAUSE
-from avsc_tf.demo.sentences import demo_sentences, romaji_phones
-from avsc_tf.demo.voices import EMOTIONS, VOICES
-from avsc_tf.errors import ConfigError
+from avsc_tf.demo.speakers.looks import EXPRESSIONS, LOOKS
+from avsc_tf.demo.speakers.phones import ARTICULATIONS, NOISE_BANDS_HZ, PAUSE
+from avsc_tf.demo.speakers.sentences import demo_sentences, romaji_phones
+from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 
 
 def symbols(phones) -> str:

@@ -7,13 +7,13 @@ import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import resample_poly
 
-from avsc_tf.demo.english import english_phones
-from avsc_tf.demo.phones import ARTICULATIONS, PAUSE, Phone
-from avsc_tf.demo.prosody import breath_groups, stretch, time_phones
-from avsc_tf.demo.sentences import demo_sentences, romaji_phones
-from avsc_tf.demo.speech import Speech, synthesize
-from avsc_tf.demo.voices import EMOTIONS, VOICES
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.demo.speakers.english import english_phones
+from avsc_tf.demo.speakers.phones import ARTICULATIONS, PAUSE, Phone
+from avsc_tf.demo.speakers.prosody import breath_groups, stretch, time_phones
+from avsc_tf.demo.speakers.sentences import demo_sentences, romaji_phones
+from avsc_tf.demo.speakers.speech import Speech, synthesize
+from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 
 RATE_HZ = 48000
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.config import load_config
-from avsc_tf.demo.corpus import make_grid_corpus
-from avsc_tf.errors import RecordError
-from avsc_tf.records.reader import open_records
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.corpus.reader import open_records
+from avsc_tf.demo.speakers.corpus import make_grid_corpus
 
 NAMES = ("bbaf2n", "lrwz5a", "swiz3n", "pgiy8s")
 # max_cost: these pairs are compared with each other, so that it must not matter.

@@ -17,14 +17,14 @@ import av
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
-from avsc_tf.consent import Consent, read_consent, write_consent
-from avsc_tf.digests import read_digests, seal
+from avsc_tf.core.config import load_config
+from avsc_tf.core.consent import Consent, read_consent, write_consent
+from avsc_tf.core.digests import read_digests, seal
+from avsc_tf.core.runs import NETWORKS
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import find_clips
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import probe_video, read_frames
-from avsc_tf.runs import NETWORKS
 
 Done = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).resolve().parents[2]

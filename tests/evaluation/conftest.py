@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.held_out import Sentence, bring
-from avsc_tf.evaluation.lip_correlation import LipCorrelation
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import Label, map_from_labels
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.timebase import Timebase
+from avsc_tf.measures.lip_correlation import LipCorrelation
 
 EMOTIONS = ("neutral", "neutral", "anger_strong")
 LENGTHS = (31, 42, 37)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avsc_tf.evaluation.drift import drift
-from avsc_tf.evaluation.lip_correlation import LipCorrelation
+from avsc_tf.measures.lip_correlation import LipCorrelation
 
 MINUTES = 10
 N_FRAMES = MINUTES * 60 * 25

@@ -10,7 +10,7 @@ import pytest
 
 from avsc_tf.evaluation.aims import gate, judge
 from avsc_tf.evaluation.figures import PitchRange, Table, add_ratios, pitch_figures
-from avsc_tf.evaluation.voice import PitchTrack
+from avsc_tf.measures.voice import PitchTrack
 
 
 def test_table_keeps_sentences_and_can_be_written_as_json() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.aims import judge
 from avsc_tf.evaluation.figures import Table, add_ratios, feature_figures
 from avsc_tf.evaluation.held_out import Sentence
@@ -22,7 +23,6 @@ from avsc_tf.evaluation.report import Shown, write_report
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import Label, map_from_labels
 from avsc_tf.features.clip import encode_frames
-from avsc_tf.timebase import Timebase
 
 N_FRAMES, SIZE_PX, N_MELS = 21, 32, 80
 LABELS = [Label("_", 0.0, 0.1), Label("a", 0.1, 0.5), Label("<o>", 0.5, 0.7)]

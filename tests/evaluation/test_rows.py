@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
 from avsc_tf.evaluation.rows import Ridge, TrivialAnswers
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
 

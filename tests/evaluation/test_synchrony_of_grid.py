@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
-from avsc_tf.evaluation.lip_correlation import LipCorrelation
-from avsc_tf.evaluation.lip_streams import sync_streams
-from avsc_tf.evaluation.sync import offset
+from avsc_tf.core.config import load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.face import FaceTracker, face_clip
+from avsc_tf.measures.lip_correlation import LipCorrelation
+from avsc_tf.measures.lip_streams import sync_streams
+from avsc_tf.measures.sync import offset
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import load_clip
 from avsc_tf.media.sources import single_clip
-from avsc_tf.timebase import Timebase
 
 N_TRAIN, N_HELD_OUT = 12, 4
 Clip = tuple[np.ndarray, np.ndarray]  # waveform, keypoints

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.timeline import (
     Label,
     map_from_labels,
@@ -19,7 +20,6 @@ from avsc_tf.evaluation.timeline import (
     warp_keypoints,
     warp_mel,
 )
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(video_fps=25, sample_rate_hz=48_000, hop_samples=240)
 SOURCE = [Label("_", 0.0, 0.2), Label("a", 0.2, 0.4), Label("_", 0.4, 0.5), Label("k", 0.5, 0.6), Label("_", 0.6, 0.8)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.evaluation.figures import Table
-from avsc_tf.features.companding import compand, to_classes
+from avsc_tf.signal.companding import compand, to_classes
 
 ROOT = Path(__file__).resolve().parents[2]
 

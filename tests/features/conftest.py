@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import LOOKS, Expression
+from avsc_tf.demo.speakers.face import FacePainter, FacePose
+from avsc_tf.demo.speakers.looks import LOOKS, Expression
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import librosa
 import numpy as np
 import pytest
 
-from avsc_tf.config import AcousticConfig
+from avsc_tf.core.config import AcousticConfig
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import hann_window, mel_filterbank, mel_spectrogram, mel_to_magnitude
-from avsc_tf.timebase import Timebase
 
 PAPER = AcousticConfig(n_mels=80, window_ms=25, fft_length=2048, fmin_hz=0, fmax_hz=8000, log_floor=1e-4)
 TIMEBASE = Timebase(25, 48000, 240)

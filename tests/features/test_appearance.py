@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from avsc_tf.config import FaceConfig
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.config import FaceConfig
+from avsc_tf.core.errors import ConfigError
 from avsc_tf.features.appearance import even_batches
 
 SETTINGS = FaceConfig(

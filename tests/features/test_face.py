@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.config import FaceConfig, load_config
-from avsc_tf.demo.face import FacePose
-from avsc_tf.demo.looks import Expression
-from avsc_tf.errors import ConfigError, FaceError
+from avsc_tf.core.config import FaceConfig, load_config
+from avsc_tf.core.errors import ConfigError, FaceError
+from avsc_tf.demo.speakers.face import FacePose
+from avsc_tf.demo.speakers.looks import Expression
 from avsc_tf.features.crop import path_jitter, to_frame
 from avsc_tf.features.face import face_clip, face_notes
 from avsc_tf.features.keypoints import LIPS, mouth_opening

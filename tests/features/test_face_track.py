@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.demo.face import FacePainter, FacePose
-from avsc_tf.demo.looks import LOOKS, Expression
-from avsc_tf.errors import FaceError
+from avsc_tf.core.errors import FaceError
+from avsc_tf.demo.speakers.face import FacePainter, FacePose
+from avsc_tf.demo.speakers.looks import LOOKS, Expression
 from avsc_tf.features.face_mesh import Face
 from avsc_tf.features.face_track import nearest_face, track_clip
 

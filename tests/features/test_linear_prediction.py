@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.linear_prediction import coefficients_of, predict
-from avsc_tf.timebase import Timebase
 
 
 @pytest.fixture(scope="module")

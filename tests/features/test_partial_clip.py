@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.config import load_config
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
 from avsc_tf.media.clips import single_clip
 from avsc_tf.media.mux import write_sound, write_video
-from avsc_tf.timebase import Timebase
 
 RATE_HZ = 48000
 N_FRAMES = 9

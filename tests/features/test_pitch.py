@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
-from avsc_tf.errors import BundleError
+from avsc_tf.core.config import load_config
+from avsc_tf.core.errors import BundleError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features import pitch as p
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.timebase import Timebase
 
 HOP, RATE_HZ = 80, 16000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avsc_tf.errors import RecordError
+from avsc_tf.core.errors import RecordError
 from avsc_tf.features.statistics import (
     RunningMoments,
     Statistics,

@@ -23,9 +23,9 @@ from measuring import click_seconds, flash_onsets, voice_rms, voice_spans
 from recipes import DARK, LOWER_LEFT, UPPER_LEFT, UPPER_RIGHT, Recipe, draw_sound, quadrants
 
 from avsc_tf.conversion.converter import _with_own_sound
-from avsc_tf.errors import AvscError
+from avsc_tf.core.errors import AvscError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.clips import ClipSource, find_clips, load_clip
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(100, 48000, 240)  # frames of 10 ms: the grid hides no more than the tolerance
 SYNC_SECONDS = 0.010

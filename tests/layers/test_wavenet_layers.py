@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.features.companding import LINEAR_SCALE, PEAK_WIDTH, START_SHARPNESS, class_values, expand
 from avsc_tf.layers.causal_conv import GatedResidualBlock, delay
 from avsc_tf.layers.conditioning import FacialAtMelRate, MelRestandardise
 from avsc_tf.layers.predictive_logits import PredictiveLogits
 from avsc_tf.layers.projection import Projection
 from avsc_tf.layers.sample_inputs import SampleInputs
+from avsc_tf.signal.companding import LINEAR_SCALE, PEAK_WIDTH, START_SHARPNESS, class_values, expand
 
 
 def _randomised(layer, rng):

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.features.health import loudness_lufs
 from avsc_tf.listening import checks
 from avsc_tf.listening.build import RATE_HZ, build_test

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.listening.answers import read_answers
 from avsc_tf.listening.design import NO_DIFFERENCE, PREFER_A, PREFER_B, Design, write_design
 from avsc_tf.listening.plan import Page

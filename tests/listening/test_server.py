@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from avsc_tf.errors import ListeningError
+from avsc_tf.core.errors import ListeningError
 from avsc_tf.listening.design import Design, read_design
 from avsc_tf.listening.server import MAX_BODY_BYTES, make_app, serve
 from avsc_tf.listening.store import AnswerStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.losses.adversarial import discriminator_loss, generator_loss
 from avsc_tf.losses.regression import ConversionLoss, GroupedL1, weighted_l1
 

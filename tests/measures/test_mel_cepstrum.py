@@ -7,7 +7,7 @@ import pytest
 import soxr
 from scipy.signal import butter, sosfilt
 
-from avsc_tf.errors import AlignmentError
+from avsc_tf.core.errors import AlignmentError
 from avsc_tf.measures import mel_cepstrum as mc
 
 RATE_HZ = 16_000

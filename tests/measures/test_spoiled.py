@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.demo.face import FacePainter
-from avsc_tf.demo.looks import EXPRESSIONS, LOOKS
-from avsc_tf.demo.motion import face_poses
-from avsc_tf.demo.prosody import time_phones
-from avsc_tf.demo.sentences import romaji_phones
-from avsc_tf.demo.voices import EMOTIONS, VOICES
-from avsc_tf.evaluation import face_identity, face_quality
+from avsc_tf.demo.speakers.face import FacePainter
+from avsc_tf.demo.speakers.looks import EXPRESSIONS, LOOKS
+from avsc_tf.demo.speakers.motion import face_poses
+from avsc_tf.demo.speakers.prosody import time_phones
+from avsc_tf.demo.speakers.sentences import romaji_phones
+from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 from avsc_tf.features.keypoints import LEFT_EYE_CORNER, LIPS, RIGHT_EYE_CORNER
+from avsc_tf.measures import face_identity, face_quality
 from avsc_tf.measures.expression import EXPRESSION_NAMES, expression, expression_distance, expression_scale
 from avsc_tf.measures.mouth import keypoint_distance, mouth_agreement
 from avsc_tf.measures.picture import frame_agreement, psnr_db

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.audio import read_audio
 
 PICTURE = [Fraction(k, 25) for k in range(50)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.clips import find_clips, load_clip, read_clip_folder, separate_sound, single_clip
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(25, 48000, 240)
 PICTURE = [Fraction(k, 25) for k in range(20)]

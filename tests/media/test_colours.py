@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.video import picture_notes, read_frames
 
 BT709, BT601, BT2020 = (0.2126, 0.0722), (0.299, 0.114), (0.2627, 0.0593)  # weights of red and blue in luma

@@ -11,12 +11,12 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import ClipSource, find_clips, load_clip
 from avsc_tf.media.cues import parse_seconds, read_cues
 from avsc_tf.media.video import read_frames
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(25, 48000, 240)
 RATE = Fraction(30000, 1001)

@@ -12,10 +12,10 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import find_clips, load_clip
 from avsc_tf.media.video import probe_video, read_frames
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(25, 48000, 240)
 RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60)]

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.container import has_picture, has_sound
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.media.video import read_frames

@@ -13,12 +13,12 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.audio import low_rate_sound, read_audio, read_span
 from avsc_tf.media.clips import load_clip, single_clip
 from avsc_tf.media.placement import NO_TIMESTAMP, TOLERANCE_SECONDS, Placement, place_pieces
 from avsc_tf.media.video import probe_video
-from avsc_tf.timebase import Timebase
 
 RATE_HZ = 48000
 PIECE = 1024

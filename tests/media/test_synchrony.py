@@ -10,14 +10,14 @@ import pytest
 import soundfile
 import soxr
 
-from avsc_tf.config import SyncConfig, load_config
-from avsc_tf.errors import MediaError
+from avsc_tf.core.config import SyncConfig, load_config
+from avsc_tf.core.errors import MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import find_clips, load_clip, single_clip
 from avsc_tf.media.envelopes import ENVELOPE_HZ, coarse_places, envelopes
 from avsc_tf.media.recorded_apart import synchrony_of
 from avsc_tf.media.synchrony import RATE_HZ, measure_synchrony
-from avsc_tf.timebase import Timebase
 
 TIMEBASE = Timebase(25, 48000, 240)
 LIMIT_MS = 1.0  # what is promised

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.media.tables import decode_table, read_table
 
 COLUMNS, REQUIRED = ("utterance", "sentence", "video"), ("utterance", "video")

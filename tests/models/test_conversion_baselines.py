@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
 from avsc_tf.models.conversion_net import alone_map, build_conversion_net
 
 SMALL = [

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
 from avsc_tf.models.conversion_net import build_conversion_net
 
 SMALL = [

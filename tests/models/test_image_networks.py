@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
 from avsc_tf.models.image_discriminator import ImageDiscriminator, build_image_discriminator
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.patch_discriminator import PatchDiscriminator

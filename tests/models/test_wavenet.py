@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
 
 HOP, PER = 80, 8

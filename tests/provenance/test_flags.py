@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.provenance.code import PUBLIC_KEY
 from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 from avsc_tf.provenance.marking import Provenance

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from avsc_tf.errors import ProvenanceError
+from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.provenance import identity as module
 from avsc_tf.provenance.identity import certificates_in, named_identity, own_identity, own_root, signing_folder
 from avsc_tf.provenance.marking import Provenance

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from avsc_tf.errors import MediaError, ProvenanceError
+from avsc_tf.core.errors import MediaError, ProvenanceError
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.provenance import identity as identities

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_runs import tiny_config, write_bundle
 
 from avsc_tf.media.mux import write_video
 from avsc_tf.service.core import Service
@@ -56,15 +57,14 @@ def load_module() -> Callable[[Path], Any]:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of tiny networks whose features are made from a clip in a second."""
-    tiny = load(ROOT / "tests" / "serving" / "conftest.py")
-    config = tiny.tiny_config("face.vgg_px=32", "face.crop_px=128")
-    return tiny.write_bundle(config, tmp_path_factory.mktemp("tiny") / "run")
+    config = tiny_config("face.vgg_px=32", "face.crop_px=128")
+    return write_bundle(config, tmp_path_factory.mktemp("tiny") / "run")
 
 
 def paint_clip(path: Path, *, hz: float = 150.0, seconds: float = SECONDS) -> Path:
     """A painted face that speaks a buzz."""
-    from avsc_tf.demo.face import FacePainter, FacePose
-    from avsc_tf.demo.looks import LOOKS, Expression
+    from avsc_tf.demo.speakers.face import FacePainter, FacePose
+    from avsc_tf.demo.speakers.looks import LOOKS, Expression
 
     painter = FacePainter(LOOKS["source"], size_px=160)
     frames = [painter.render(FacePose(), Expression()) for _ in range(3)]

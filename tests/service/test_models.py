@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from avsc_tf.errors import BundleError
+from avsc_tf.core.errors import BundleError
 from avsc_tf.service.model_check import check_graph
 from avsc_tf.service.models import ModelHost
 from avsc_tf.service.settings import ModelSettings

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avsc_tf.consent import Consent, write_consent
+from avsc_tf.core.consent import Consent, write_consent
+from avsc_tf.core.runs import consent_path
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.video import probe_video, read_frames
-from avsc_tf.runs import consent_path
 
 UNKNOWN = "x" * 24
 
@@ -83,7 +83,7 @@ def test_a_clip_becomes_a_video(client: Any, served: Any, done: Any, clip: Path,
 
 def test_the_same_as_convert_makes(client: Any, done: Any, tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
     """Frames and sound as the converter gives them from the file itself, with the same seed."""
-    from avsc_tf.serving.bundle import load_bundle
+    from avsc_tf.conversion.bundle import load_bundle
 
     converter = load_bundle(tiny_bundle, vocoders=["griffin-lim"])
     converter.convert(clip, tmp_path / "direct.mp4", vocoder="griffin-lim", seed=3)

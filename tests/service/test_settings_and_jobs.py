@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from avsc_tf.errors import ConfigError, ServiceError
+from avsc_tf.core.errors import ConfigError, ServiceError
 from avsc_tf.service.access import Access, RateLimiter, check_host
 from avsc_tf.service.jobs import FullError, JobStore, KeyReusedError, new_id
 from avsc_tf.service.progress import ProgressBoard

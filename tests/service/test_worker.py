@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from avsc_tf.config import load_config
 from avsc_tf.conversion.converter import Converter
+from avsc_tf.core.config import load_config
 from avsc_tf.service import worker
 from avsc_tf.service.worker import UNEXPECTED
 

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
-from avsc_tf.consent import Consent, write_consent
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.consent import Consent, write_consent
+from avsc_tf.core.runs import consent_path
+from avsc_tf.core.schema import CLIP, PAIR, SPEAKERS
+from avsc_tf.corpus.manifest import Manifest, write_manifest
+from avsc_tf.corpus.reader import Records, open_records
+from avsc_tf.corpus.writer import ShardWriter
 from avsc_tf.features.statistics import StatisticsFitter, join_facial
-from avsc_tf.records.manifest import Manifest, write_manifest
-from avsc_tf.records.reader import Records, open_records
-from avsc_tf.records.writer import ShardWriter
-from avsc_tf.runs import consent_path
-from avsc_tf.schema import CLIP, PAIR, SPEAKERS
 
 N_FRAMES = (61, 75, 58, 67)
 SPLITS = {"train": (0, 1, 2), "test": (3,)}

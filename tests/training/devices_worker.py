@@ -36,11 +36,11 @@ SETTINGS = [
 def train_networks(records_folder: str, out: str, n_devices: str, *networks: str) -> None:
     from conftest import small_config
 
-    from avsc_tf.records.reader import open_records
-    from avsc_tf.training.conversion import train_conversion
-    from avsc_tf.training.devices import choose_devices
-    from avsc_tf.training.image import train_image
-    from avsc_tf.training.wavenet import train_wavenet
+    from avsc_tf.corpus.reader import open_records
+    from avsc_tf.training.conversion.train import train_conversion
+    from avsc_tf.training.engine.devices import choose_devices
+    from avsc_tf.training.image.train import train_image
+    from avsc_tf.training.wavenet.train import train_wavenet
 
     devices = choose_devices(int(n_devices))
     config = small_config(ROOT, *SETTINGS)
@@ -53,7 +53,7 @@ def train_networks(records_folder: str, out: str, n_devices: str, *networks: str
 
 
 def run_tool(step: str, name: str, *arguments: str) -> None:
-    from avsc_tf.training import loop
+    from avsc_tf.training.engine import loop
 
     original = loop._Training._check
 

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from avsc_tf.corpus.reader import decode_frames
 from avsc_tf.models.image_generator import build_image_generator
-from avsc_tf.records.reader import decode_frames
-from avsc_tf.training.appearance import start_in_closed_form
-from avsc_tf.training.appearance_warp import (
+from avsc_tf.training.image.appearance import start_in_closed_form
+from avsc_tf.training.image.appearance_warp import (
     MeanShape,
     Textures,
     face_mask,
@@ -43,7 +43,9 @@ def test_centring_within_clips_by_hand(rng):
 
 @pytest.mark.parametrize("within_clips", [True, False])
 def test_components_against_a_singular_value_decomposition(rng, within_clips, monkeypatch):
-    monkeypatch.setattr("avsc_tf.training.appearance_warp.BLOCK_VALUES", 7)  # 50 values: several blocks, one broken
+    monkeypatch.setattr(
+        "avsc_tf.training.image.appearance_warp.BLOCK_VALUES", 7
+    )  # 50 values: several blocks, one broken
     textures = some_textures(rng)
     weights = rng.uniform(0.5, 2, 50).astype(np.float32)
     basis, codes = principal_codes(textures, weights, 4, within_clips=within_clips)
@@ -225,7 +227,7 @@ def test_one_take_wears_one_shirt(face_config, faces):
 def test_fewer_frames_where_textures_are_large(tiny_config, tiny_records, monkeypatch):
     shape = MeanShape(warped(tiny_config), tiny_records)
     assert len(gather_textures(shape, tiny_records).pixels) == 61 + 75 + 58
-    monkeypatch.setattr("avsc_tf.training.appearance_warp.MAX_FRAMES", 50)
+    monkeypatch.setattr("avsc_tf.training.image.appearance_warp.MAX_FRAMES", 50)
     some = gather_textures(shape, tiny_records)
     assert len(some.pixels) == 49  # every fourth of 194
     assert some.utterances == ("u0", "u1", "u2") and list(some.starts) == [0, 16, 34]

@@ -12,10 +12,10 @@ from sklearn.linear_model import Ridge
 from avsc_tf.datasets.faces import frames
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
-from avsc_tf.training.appearance import PrincipalFrames, start_in_closed_form
-from avsc_tf.training.appearance_features import RandomFeatures
-from avsc_tf.training.closed_form import RidgeSums, fit_linear_path, with_context
-from avsc_tf.training.conversion import linear_path_of, set_linear_path
+from avsc_tf.training.conversion.closed_form import RidgeSums, fit_linear_path, with_context
+from avsc_tf.training.conversion.train import linear_path_of, set_linear_path
+from avsc_tf.training.image.appearance import PrincipalFrames, start_in_closed_form
+from avsc_tf.training.image.appearance_features import RandomFeatures
 
 
 def test_ridge_equals_scikit_learn(rng):

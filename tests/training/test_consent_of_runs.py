@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.config import Config
-from avsc_tf.consent import Consent, read_consent, write_consent
-from avsc_tf.digests import read_digests, sha256_of
-from avsc_tf.errors import ConsentError
-from avsc_tf.records.reader import Records
-from avsc_tf.runs import consent_path
-from avsc_tf.workflow.training_job import TrainingJob
+from avsc_tf.core.config import Config
+from avsc_tf.core.consent import Consent, read_consent, write_consent
+from avsc_tf.core.digests import read_digests, sha256_of
+from avsc_tf.core.errors import ConsentError
+from avsc_tf.core.runs import consent_path
+from avsc_tf.corpus.reader import Records
+from avsc_tf.training.job import TrainingJob
 
 
 @pytest.fixture

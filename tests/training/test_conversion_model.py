@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from avsc_tf.models.conversion_net import build_conversion_net
-from avsc_tf.training.conversion import conversion_training, train_conversion
-from avsc_tf.training.loop import fit
-from avsc_tf.training.model import TrainingModel
+from avsc_tf.training.conversion.train import conversion_training, train_conversion
+from avsc_tf.training.engine.loop import fit
+from avsc_tf.training.engine.model import TrainingModel
 
 BALANCES = ("uncertainty", "gradient_norm")
 

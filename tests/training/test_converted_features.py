@@ -8,17 +8,17 @@ import shutil
 import numpy as np
 import pytest
 
-from avsc_tf.config import config_from_dict
+from avsc_tf.core.config import config_from_dict
+from avsc_tf.core.errors import ConfigError
 from avsc_tf.datasets.recordings import with_side_information
 from avsc_tf.datasets.target_clips import recordings_of_records
-from avsc_tf.errors import ConfigError
 from avsc_tf.features.linear_prediction import coefficients_of
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.features.statistics import join_facial
-from avsc_tf.training.conversion import train_conversion
-from avsc_tf.training.converted_clips import ConvertedClips, on_target_timeline
-from avsc_tf.training.converted_features import conversion_of_run, converted_recordings
-from avsc_tf.training.wavenet import train_wavenet
+from avsc_tf.training.conversion.train import train_conversion
+from avsc_tf.training.wavenet.converted_clips import ConvertedClips, on_target_timeline
+from avsc_tf.training.wavenet.converted_features import conversion_of_run, converted_recordings
+from avsc_tf.training.wavenet.train import train_wavenet
 
 
 def with_net(config, **wavenet):

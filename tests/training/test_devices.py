@@ -20,11 +20,11 @@ import h5py
 import numpy as np
 import pytest
 
-from avsc_tf.errors import ConfigError
-from avsc_tf.records.reader import Records
-from avsc_tf.runs import NETWORKS, history_path, weights_path
-from avsc_tf.training.conversion import train_conversion
-from avsc_tf.training.devices import ONE_DEVICE, Devices, choose_devices
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.core.runs import NETWORKS, history_path, weights_path
+from avsc_tf.corpus.reader import Records
+from avsc_tf.training.conversion.train import train_conversion
+from avsc_tf.training.engine.devices import ONE_DEVICE, Devices, choose_devices
 
 HERE = Path(__file__).parent
 SETTINGS = runpy.run_path(str(HERE / "devices_worker.py"))["SETTINGS"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, load_config
+from avsc_tf.core.config import Config, load_config
+from avsc_tf.core.runs import config_path, statistics_path, weights_path
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
-from avsc_tf.runs import config_path, statistics_path, weights_path
-from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.conversion import conversion_training, train_conversion
-from avsc_tf.training.image import build_gan, train_image
+from avsc_tf.training.conversion.train import conversion_training, train_conversion
+from avsc_tf.training.engine.checkpoints import load_weights
+from avsc_tf.training.image.train import build_gan, train_image
 
 _FOLDER = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(path for path in _FOLDER.glob("*.yaml") if path.stem != "serve")  # the service's own settings

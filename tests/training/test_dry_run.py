@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.datasets.batches import WHOLE, Share
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.training.conversion import train_conversion
-from avsc_tf.training.dry_run import Memory, Plan, Timing, plan_training
-from avsc_tf.training.dry_run_text import bytes_text, plan_text, seconds_text
-from avsc_tf.training.image import build_gan, train_image
-from avsc_tf.training.layer_table import parts_of
-from avsc_tf.training.model import Supervised
-from avsc_tf.training.optimizers import adam
-from avsc_tf.training.wavenet import train_wavenet
+from avsc_tf.training.conversion.train import train_conversion
+from avsc_tf.training.engine.dry_run import Memory, Plan, Timing, plan_training
+from avsc_tf.training.engine.dry_run_text import bytes_text, plan_text, seconds_text
+from avsc_tf.training.engine.layer_table import parts_of
+from avsc_tf.training.engine.model import Supervised
+from avsc_tf.training.engine.optimizers import adam
+from avsc_tf.training.image.train import build_gan, train_image
+from avsc_tf.training.wavenet.train import train_wavenet
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STEPS, BATCH = 7, 3

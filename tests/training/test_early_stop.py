@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.core.runs import network_dir, weights_path
 from avsc_tf.datasets.batches import WHOLE, Share
-from avsc_tf.errors import ConfigError
-from avsc_tf.runs import network_dir, weights_path
-from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.early_stop import best_epoch, best_weights_path, is_over
-from avsc_tf.training.loop import fit
-from avsc_tf.training.model import Supervised
+from avsc_tf.training.engine.checkpoints import load_weights
+from avsc_tf.training.engine.early_stop import best_epoch, best_weights_path, is_over
+from avsc_tf.training.engine.loop import fit
+from avsc_tf.training.engine.model import Supervised
 
 STEPS = 3
 EPOCHS = 12

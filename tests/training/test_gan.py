@@ -14,8 +14,8 @@ from avsc_tf.losses.adversarial import discriminator_loss
 from avsc_tf.models.image_discriminator import ImageDiscriminator
 from avsc_tf.models.image_generator import ImageGenerator
 from avsc_tf.models.patch_discriminator import PatchDiscriminator
-from avsc_tf.training.gan import ImageGan
-from avsc_tf.training.loop import fit
+from avsc_tf.training.engine.loop import fit
+from avsc_tf.training.image.gan import ImageGan
 
 SIZE_PX = 16
 

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config, save_config
-from avsc_tf.records.reader import Records
-from avsc_tf.runs import CHECKPOINT_DIR_NAME, history_path, network_dir, weights_path
+from avsc_tf.core.config import Config, save_config
+from avsc_tf.core.runs import CHECKPOINT_DIR_NAME, history_path, network_dir, weights_path
+from avsc_tf.corpus.reader import Records
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240  # for a start on a busy machine

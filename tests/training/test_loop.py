@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avsc_tf.config import Config, load_config, load_saved_config
+from avsc_tf.core.config import Config, load_config, load_saved_config
+from avsc_tf.core.errors import ConfigError, RecordError, TrainingError
+from avsc_tf.core.runs import config_path, history_path, network_dir, weights_path
 from avsc_tf.datasets.batches import WHOLE, Share
-from avsc_tf.errors import ConfigError, RecordError, TrainingError
-from avsc_tf.runs import config_path, history_path, network_dir, weights_path
-from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.divergence import LAST_GOOD_NAME
-from avsc_tf.training.loop import fit
-from avsc_tf.training.model import Supervised
-from avsc_tf.training.run_folder import keep_statistics, start_over
+from avsc_tf.training.engine.checkpoints import load_weights
+from avsc_tf.training.engine.divergence import LAST_GOOD_NAME
+from avsc_tf.training.engine.loop import fit
+from avsc_tf.training.engine.model import Supervised
+from avsc_tf.training.engine.run_folder import keep_statistics, start_over
 
 STEPS = 5
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avsc_tf.config import config_from_dict
+from avsc_tf.core.config import config_from_dict
+from avsc_tf.core.runs import weights_path
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_generator import build_image_generator
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.runs import weights_path
-from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.conversion import conversion_training
-from avsc_tf.training.image import build_gan
-from avsc_tf.training.mixed_precision import WAVENET_FLOAT32_LAYERS
-from avsc_tf.training.wavenet import train_wavenet, wavenet_training
+from avsc_tf.training.conversion.train import conversion_training
+from avsc_tf.training.engine.checkpoints import load_weights
+from avsc_tf.training.engine.mixed_precision import WAVENET_FLOAT32_LAYERS
+from avsc_tf.training.image.train import build_gan
+from avsc_tf.training.wavenet.train import train_wavenet, wavenet_training
 
 
 def with_dtype(config, dtype: str, **wavenet):

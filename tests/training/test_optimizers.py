@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.training.optimizers import WarmUpThenExponential, adam, learning_rate
+from avsc_tf.training.engine.optimizers import WarmUpThenExponential, adam, learning_rate
 
 
 def rates(settings, steps, **options):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ
-from avsc_tf.training import pitch_pulses
+from avsc_tf.training.wavenet import pitch_pulses
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

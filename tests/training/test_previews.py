@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from avsc_tf.corpus.reader import Records
 from avsc_tf.features.keypoints import mouth_opening
-from avsc_tf.records.reader import Records
-from avsc_tf.training.conversion_previews import conversion_preview
-from avsc_tf.training.image_previews import image_preview
-from avsc_tf.training.previews import FACE_PX, face_strips, mean_known, mel_picture, one_an_emotion
+from avsc_tf.training.conversion.previews import conversion_preview
+from avsc_tf.training.engine.previews import FACE_PX, face_strips, mean_known, mel_picture, one_an_emotion
+from avsc_tf.training.image.previews import image_preview
 
 NEUTRAL_FACE = np.random.default_rng(3).uniform(20, 90, (70, 2))
 
@@ -128,8 +128,8 @@ def test_without_held_out_pairs_there_is_no_conversion_preview(tiny_records):
 
 def test_generated_frames_that_are_the_real_ones(summaries, tiny_records, tiny_config, tmp_path):
     """A generator that knows them by their features: mouths are alike, both rows of the picture too."""
+    from avsc_tf.corpus.reader import decode_frames
     from avsc_tf.features.statistics import join_facial
-    from avsc_tf.records.reader import decode_frames
 
     clip = next(tiny_records.clips("target", "test"))
     frames = decode_frames(clip["frames"]).astype(np.float32) / 127.5 - 1

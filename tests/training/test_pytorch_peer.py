@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import load_config
+from avsc_tf.core.config import load_config
 from avsc_tf.models.conversion_net import build_conversion_net
 from avsc_tf.models.image_discriminator import build_image_discriminator
 from avsc_tf.models.image_generator import build_image_generator

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from avsc_tf.errors import TrainingError
-from avsc_tf.training.rendezvous import meet
+from avsc_tf.core.errors import TrainingError
+from avsc_tf.training.engine.rendezvous import meet
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from avsc_tf.config import Config
-from avsc_tf.digests import read_digests, seal
-from avsc_tf.errors import OutputError
-from avsc_tf.files import locked_folder
-from avsc_tf.records.reader import Records
-from avsc_tf.runs import LOG_DIR_NAME, weights_path
-from avsc_tf.training.run_folder import own_run
-from avsc_tf.workflow.training_job import TrainingJob
+from avsc_tf.core.config import Config
+from avsc_tf.core.digests import read_digests, seal
+from avsc_tf.core.errors import OutputError
+from avsc_tf.core.files import locked_folder
+from avsc_tf.core.runs import LOG_DIR_NAME, weights_path
+from avsc_tf.corpus.reader import Records
+from avsc_tf.training.engine.run_folder import own_run
+from avsc_tf.training.job import TrainingJob
 
 
 def test_the_second_training_is_refused(tiny_records: Records, tiny_config: Config, tmp_path: Path) -> None:

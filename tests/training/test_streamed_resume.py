@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import Config
+from avsc_tf.core.config import Config
+from avsc_tf.core.errors import RecordError
+from avsc_tf.corpus.reader import Records
 from avsc_tf.datasets.batches import Share
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
-from avsc_tf.errors import RecordError
 from avsc_tf.losses.regression import ConversionLoss
-from avsc_tf.records.reader import Records
-from avsc_tf.training.loop import fit
-from avsc_tf.training.model import Supervised
+from avsc_tf.training.engine.loop import fit
+from avsc_tf.training.engine.model import Supervised
 
 EPOCHS = 3
 

@@ -21,10 +21,10 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.util import event_pb2
 
-from avsc_tf.conversion.griffin_lim import preview_vocoder
-from avsc_tf.training.callbacks import tag_of
-from avsc_tf.training.conversion import train_conversion
-from avsc_tf.training.image import train_image
+from avsc_tf.training.conversion.train import train_conversion
+from avsc_tf.training.engine.callbacks import tag_of
+from avsc_tf.training.image.train import train_image
+from avsc_tf.vocoder.griffin_lim import preview_vocoder
 
 START_SECONDS = 90  # of TensorBoard on a busy machine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avsc_tf.training.wavenet_previews import mel_comparison
+from avsc_tf.training.wavenet.previews import mel_comparison
 
 
 def test_picture_shows_where_speech_differs(tiny_config):

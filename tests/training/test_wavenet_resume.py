@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from avsc_tf.config import config_from_dict
-from avsc_tf.training import wavenet
-from avsc_tf.training.wavenet import train_wavenet
+from avsc_tf.core.config import config_from_dict
+from avsc_tf.training.wavenet import train as wavenet
+from avsc_tf.training.wavenet.train import train_wavenet
 
 EPOCHS = 3
 

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from avsc_tf.config import config_from_dict
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.config import config_from_dict
+from avsc_tf.core.errors import ConfigError
 from avsc_tf.features.pitch import LAG_OFFSETS
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.training.checkpoints import save_weights
-from avsc_tf.training.wavenet import wavenet_training
-from avsc_tf.training.wavenet_start import load_initial_weights
+from avsc_tf.training.engine.checkpoints import save_weights
+from avsc_tf.training.wavenet.start import load_initial_weights
+from avsc_tf.training.wavenet.train import wavenet_training
 
 N_VIDEO = 3
 # Zero rows add exact zeros, but a matrix product of another inner size sums in another order: float32 rounding.

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.config import config_from_dict
-from avsc_tf.conversion.sampler import WaveNetSampler
-from avsc_tf.errors import ConfigError
+from avsc_tf.core.config import config_from_dict
+from avsc_tf.core.errors import ConfigError
+from avsc_tf.core.runs import weights_path
 from avsc_tf.models.wavenet import build_wavenet
-from avsc_tf.runs import weights_path
-from avsc_tf.training.checkpoints import load_weights
-from avsc_tf.training.wavenet import export_average, train_wavenet
-from avsc_tf.training.wavenet_pretraining import pretrain_wavenet
+from avsc_tf.training.engine.checkpoints import load_weights
+from avsc_tf.training.wavenet.pretraining import pretrain_wavenet
+from avsc_tf.training.wavenet.train import export_average, train_wavenet
+from avsc_tf.vocoder.sampler import WaveNetSampler
 
 
 def _loaded(config, path):

@@ -16,7 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from avsc_tf.config import FaceConfig
+from avsc_tf.core.config import FaceConfig
+from avsc_tf.core.files import write_atomically
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.timeline import TimeMap
 from avsc_tf.evaluation.videos import tables
@@ -34,7 +35,6 @@ from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
 from avsc_tf.features.face import FaceTracker
-from avsc_tf.files import write_atomically
 from avsc_tf.media.clip_files import files_of_clip
 
 METHOD = 3  # raise it when a figure is measured otherwise: what was measured before is then measured again

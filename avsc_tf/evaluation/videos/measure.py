@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from avsc_tf.evaluation import face_quality, voice
 from avsc_tf.evaluation.timeline import TimeMap, picture_seconds, warp_frames, warp_keypoints
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, TIMEBASE, Watched
 from avsc_tf.features.keypoints import LIPS
-from avsc_tf.measures import mouth, picture
+from avsc_tf.measures import face_quality, mouth, picture, voice
 from avsc_tf.measures.duration import duration_agreement
 from avsc_tf.measures.expression import expression_distance
 from avsc_tf.measures.loudness import loudness_difference_db

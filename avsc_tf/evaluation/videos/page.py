@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from avsc_tf.core.files import write_atomically
 from avsc_tf.evaluation.plots import N_MOMENTS, telling_moments
 from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
 from avsc_tf.evaluation.videos import drawings
@@ -27,7 +28,6 @@ from avsc_tf.evaluation.videos.material import (
 from avsc_tf.evaluation.videos.measure import map_by_sound, time_map_between
 from avsc_tf.evaluation.videos.watched import FPS, Watch, Watched
 from avsc_tf.features.keypoints import mouth_opening
-from avsc_tf.files import write_atomically
 
 TEMPLATE = "videos/page.html"
 MAX_SHEETS = 8

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.evaluation import face_identity, speaker_identity, sync
-from avsc_tf.evaluation.lip_correlation import NAIVE_MEANING, LipCorrelation, beside_null, naive_canonical_r, naive_null
-from avsc_tf.evaluation.lip_streams import sync_streams
 from avsc_tf.evaluation.videos.material import Material
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, TIMEBASE, Watched
 from avsc_tf.features.keypoints import mouth_opening
+from avsc_tf.measures import face_identity, speaker_identity, sync
 from avsc_tf.measures.expression import EXPRESSION_NAMES, expression_scale
+from avsc_tf.measures.lip_correlation import NAIVE_MEANING, LipCorrelation, beside_null, naive_canonical_r, naive_null
+from avsc_tf.measures.lip_streams import sync_streams
 from avsc_tf.measures.mouth import correlation
 
 MIN_SENTENCES = 5  # to fit a canonical correlation on

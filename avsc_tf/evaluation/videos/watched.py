@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc_tf.config import AcousticConfig, FaceConfig
-from avsc_tf.errors import FaceError, MediaError
-from avsc_tf.evaluation.voice import PitchTrack, track_pitch
+from avsc_tf.core.config import AcousticConfig, FaceConfig
+from avsc_tf.core.errors import FaceError, MediaError
+from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.face import N_KEYPOINTS, FaceTracker, face_clip
 from avsc_tf.measures.mel_cepstrum import mel_cepstra
+from avsc_tf.measures.voice import PitchTrack, track_pitch
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clips import ClipFrames, load_clip, separate_sound, single_clip
 from avsc_tf.media.container import has_sound
 from avsc_tf.media.video import probe_video
-from avsc_tf.timebase import Timebase
 
 SAMPLE_RATE_HZ, FPS, CROP_PX = 16_000, 25, 256
 TIMEBASE = Timebase(FPS, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ // 200)

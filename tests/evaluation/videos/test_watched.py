@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avsc_tf.errors import MediaError
+from avsc_tf.core.errors import MediaError
 from avsc_tf.evaluation.videos.watched import CROP_PX, FPS, SAMPLE_RATE_HZ, watch
 from avsc_tf.features.keypoints import mouth_opening
 from avsc_tf.measures.mouth import correlation

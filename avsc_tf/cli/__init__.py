@@ -1,0 +1,1 @@
+"""Command lines in, calls of the other rooms out: the `avsc` command."""

@@ -1,0 +1,1 @@
+"""Settings, time, record schema, errors, files, consent: what every room uses; it imports no room."""

@@ -1,0 +1,1 @@
+"""Folders of clips of both speakers in, TFRecords of aligned pairs and a report of the corpus out."""

@@ -1,1 +1,0 @@
-"""A trained run, checked and loaded."""

@@ -1,0 +1,1 @@
+"""Training of the conversion network (paper sections 3.1 and 4.3)."""

@@ -1,0 +1,1 @@
+"""One training loop for all three networks: steps, devices, checkpoints, early stop, TensorBoard."""

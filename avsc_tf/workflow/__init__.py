@@ -1,1 +1,0 @@
-"""The documented commands in order, each with its time and memory."""
