@@ -50,7 +50,6 @@ from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.silence import anchored_path
 from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.demo.speakers.english import PRONUNCIATIONS, english_phones, grid_sentence
 from avsc_tf.demo.speakers.phones import PAUSE, TimedPhone
 from avsc_tf.demo.speakers.prosody import stretch, time_phones
@@ -145,7 +144,7 @@ def _said_by_demo_voice(name: str, config: Config) -> tuple[SoundFeatures, list[
     timed = stretch(time_phones(phones, voice, emotion, rng=rng), start_s=start_s, end_s=start_s + length_s)
     timed = [*timed, TimedPhone(PAUSE, start_s + length_s, 3.0)]
     speech = synthesize_timed(phones, timed, voice, emotion, rng=rng, sample_rate_hz=rate_hz)
-    mel = mel_spectrogram(speech.waveform, config.acoustic, Timebase.from_config(config.time))
+    mel = mel_spectrogram(speech.waveform, config.acoustic, config.timebase)
     said, words = iter([phone for phone in timed if phone.symbol != PAUSE]), []
     for word in grid_sentence(name).split():
         own = [next(said) for _ in PRONUNCIATIONS[word].split()]

@@ -15,7 +15,6 @@ from avsc_tf.alignment.matching import ClipDescriptor, Cohort, PairMatch, descri
 from avsc_tf.alignment.pairs import pair_positions
 from avsc_tf.alignment.silence import Span, anchored_path, speech_span
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import RunningMoments, Statistics, flatten_keypoints
 from avsc_tf.media.audio import read_audio
@@ -26,7 +25,7 @@ DISTANCES = ("literal", "standardised")
 
 
 def sounds_of(config: Config, paths: Iterable[Path]) -> Bank:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return {
         path.stem: SoundFeatures(
             mel_spectrogram(read_audio(path, sample_rate_hz=timebase.sample_rate_hz), config.acoustic, timebase)
@@ -39,7 +38,7 @@ def in_noise(
     config: Config, mel: np.ndarray, below_db: float, rng: np.random.Generator, *, longest_s: float = 2.0
 ) -> tuple[SoundFeatures, int]:
     """A clip between stretches of pink noise and in it, `below_db` under its loud frames; and the frames before it."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     before, after = rng.integers(0, round(longest_s * timebase.video_fps), 2)
     n_frames = len(mel) // timebase.mel_per_video + before + after
     spectrum = np.fft.rfft(rng.standard_normal(timebase.samples_in(n_frames)))
@@ -66,7 +65,7 @@ def statistics_of(**speakers: Iterable[Features]) -> Statistics:
 
 
 def cost_matrix(config: Config, pair: tuple[Features, Features], statistics: Statistics, distance: str) -> np.ndarray:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return literal_cost(*pair, timebase) if distance == "literal" else standardised_cost(*pair, statistics, timebase)
 
 
@@ -79,7 +78,7 @@ def path_cost(config: Config, pair: tuple[Features, Features], statistics: Stati
 
 
 def speech_spans(config: Config, pair: tuple[Features, Features]) -> tuple[Span, Span]:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return tuple(speech_span(c.mel, mel_per_video=timebase.mel_per_video, video_fps=timebase.video_fps) for c in pair)
 
 
@@ -96,7 +95,7 @@ def error_ms(errors: list[np.ndarray]) -> dict[str, float]:
 
 
 def descriptors(bank: Bank, speaker: str, statistics: Statistics, config: Config) -> dict[str, ClipDescriptor]:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return {n: describe(c.mel, statistics, speaker, name=n, timebase=timebase) for n, c in bank.items()}
 
 

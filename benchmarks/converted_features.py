@@ -30,7 +30,6 @@ from bench_cli import parse_arguments
 from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.core.runs import STATISTICS_NAME
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.datasets.recordings import PEAK, Floats, Recording
 from avsc_tf.datasets.target_clips import recordings_of_records
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = Table()
     for source, sentences in asked.items():
         for sentence in sentences:
-            waveform = griffin_lim(sentence.log_mel, config.acoustic, Timebase.from_config(config.time))
+            waveform = griffin_lim(sentence.log_mel, config.acoustic, config.timebase)
             table.add(f"griffin-lim <- {source}", sentence.name, _figures(waveform, sentence, config))
     for variant in args.only:
         net = dataclasses.replace(config.wavenet, **VARIANTS[variant])  # type: ignore[arg-type]
@@ -160,7 +159,7 @@ def _track(pitch: Pitch, config: Config) -> voice.PitchTrack:
 
 def _bits(model: keras.Model, recording: Recording, config: Config, records: Records) -> float:
     mean, std = records.statistics.get("target", "mel")
-    timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+    timebase = config.timebase.at_rate(config.wavenet.sample_rate_hz)
     n_video = timebase.video_frames_in(len(recording.waveform))
     inputs, classes = crop_inputs(recording, config, 0, n_video, standardise=lambda mel: (mel - mean) / std)
     predicted = model({name: value[None] for name, value in inputs.items()}, training=False)
@@ -185,7 +184,7 @@ def _figures(waveform: Floats, sentence: Asked, config: Config) -> dict[str, flo
     waveform = waveform / max(1.0, float(np.abs(waveform).max()) / PEAK)
     rate_hz = config.time.sample_rate_hz
     track, heard = voice.track_pitch(waveform, rate_hz), audible(sentence.log_mel)
-    mel = mel_spectrogram(waveform, config.acoustic, Timebase.from_config(config.time))
+    mel = mel_spectrogram(waveform, config.acoustic, config.timebase)
     n = min(len(mel), len(heard))
     return {
         "predicted_mos": voice.predicted_mos(waveform, rate_hz),

@@ -33,7 +33,6 @@ from bench_cli import parse_arguments
 
 from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.datasets.recordings import (
     PEAK,
@@ -167,7 +166,7 @@ def clips_of_records(
 
 
 def clip_of_file(path: Path, config: Config, estimator: PitchEstimator | None) -> Clip:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     natural = read_audio(path, sample_rate_hz=timebase.sample_rate_hz)
     natural = natural[: timebase.samples_in(timebase.video_frames_in(len(natural)))]
     natural = natural * min(1.0, PEAK / max(1e-9, float(np.abs(natural).max())))
@@ -182,7 +181,7 @@ def measure(
     recording, rate_hz, name = clip.recording, config.time.sample_rate_hz, clip.recording.name
     pitch = voice.track_pitch(clip.natural, rate_hz)
     table.add("natural", name, {"predicted_mos": voice.predicted_mos(clip.natural, rate_hz)})
-    spoken = {"griffin-lim": griffin_lim(recording.mel, config.acoustic, Timebase.from_config(config.time))}
+    spoken = {"griffin-lim": griffin_lim(recording.mel, config.acoustic, config.timebase)}
     for one in voices:
         spoken[one.label] = render(one, recording, config, passes=None)
         if without_matching:
@@ -208,7 +207,7 @@ def render(one: Voice, recording: Recording, config: Config, *, passes: int | No
 
 def surprise(model: Any, recording: Recording, config: Config) -> float:
     """Bits a sample of the recording's classes, each from the true samples before it."""
-    net, timebase = config.wavenet, Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+    net, timebase = config.wavenet, config.timebase.at_rate(config.wavenet.sample_rate_hz)
     n_video = timebase.video_frames_in(len(recording.waveform))
     inputs, classes = crop_inputs(recording, config, 0, n_video)
     predicted = model({name: value[None] for name, value in inputs.items()}, training=False)

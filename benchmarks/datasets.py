@@ -31,7 +31,6 @@ from bench_cli import parse_arguments
 from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.core.schema import PAIR
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.manifest import Manifest, count_records, write_manifest
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.corpus.writer import ShardWriter
@@ -87,7 +86,7 @@ def write_records(folder: Path, config: Config, n_pairs: int) -> tuple[Records, 
 
 
 def random_pair(config: Config) -> dict[str, Any]:
-    rng, n_mel = np.random.default_rng(0), Timebase.from_config(config.time).mel_frames_in(N_FRAMES)
+    rng, n_mel = np.random.default_rng(0), config.timebase.mel_frames_in(N_FRAMES)
     values: dict[str, Any] = {"path": np.repeat(np.arange(N_FRAMES, dtype=np.int32)[:, None], 2, axis=1)}
     for speaker in ("source", "target"):
         values[f"{speaker}_mel"] = rng.standard_normal((n_mel, config.acoustic.n_mels)).astype(np.float32)

@@ -44,7 +44,7 @@ TRAINING = (3, 5, 10, 20, 40, 60)
 
 def tracked(config: Config, folder: Path, cache: Path, n_clips: int) -> list[Clip]:
     """Sound and keypoints of clips spread over a folder."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     sources = find_clips(folder)
     sources = [sources[i] for i in np.linspace(0, len(sources) - 1, min(n_clips, len(sources))).astype(int)]
     cache.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", default="natural clips", help="title of the plot")
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     config = load_config(args.config)
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     clips = tracked(config, args.clips, args.tracked, args.n_clips)
     natural = [streams(clip, timebase) for clip in clips]
     found = summary(held_out_rows(clips, timebase), offset_errors(clips, timebase))

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records
 from avsc_tf.datasets.conversion import window_frames, windows
 from avsc_tf.datasets.faces import frames
@@ -57,7 +56,7 @@ def make_batch(config: Config, network: str) -> Batch:
         return rng.normal(size=shape).astype(np.float32)
 
     per, n_mels, n_facial = (
-        Timebase.from_config(config.time).mel_per_video,
+        config.timebase.mel_per_video,
         config.acoustic.n_mels,
         config.face.n_facial,
     )
@@ -72,7 +71,7 @@ def make_batch(config: Config, network: str) -> Batch:
         images = np.tanh(normal(size, side, side, 3))
         mouth = np.zeros((size, side, side, 1), np.float32)
         return {"mel": normal(size, per, n_mels), "facial": normal(size, n_facial)}, images, mouth
-    net, timebase = config.wavenet, Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+    net, timebase = config.wavenet, config.timebase.at_rate(config.wavenet.sample_rate_hz)
     video = round(net.crop_seconds * timebase.video_fps)
     n_samples = timebase.samples_in(video)
     inputs = {"waveform": np.tanh(normal(size, n_samples)), "mel": normal(size, per * video, n_mels)}

@@ -26,7 +26,6 @@ from bench_cli import parse_arguments
 
 from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import PEAK
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.copy_synthesis import write_json
@@ -85,7 +84,7 @@ def renderings(
     recording, net = clip.recording, config.wavenet
     if "natural" not in known:
         yield "natural", clip.natural
-        yield "griffin-lim", griffin_lim(recording.mel, config.acoustic, Timebase.from_config(config.time))
+        yield "griffin-lim", griffin_lim(recording.mel, config.acoustic, config.timebase)
     facial = None if recording.facial is None else [recording.facial]
     for heat, calm in itertools.product(args.temperatures, args.voiced):
         if all(label(heat, calm, passes) in known for passes in args.passes):

@@ -140,9 +140,7 @@ def read_speech(folders: Sequence[Path], config: Config, out: Path, *, n_spoken:
 
 
 def _middle(recording: Any, config: Config) -> Any:
-    from avsc_tf.core.timebase import Timebase
-
-    timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+    timebase = config.timebase.at_rate(config.wavenet.sample_rate_hz)
     n_video = timebase.video_frames_in(len(recording.waveform))
     length = min(n_video, round(SPOKEN_SECONDS * timebase.video_fps))
     start = (n_video - length) // 2
@@ -264,12 +262,11 @@ def spoken_figures(model: Any, recordings: Sequence[Any], config: Config) -> dic
 
 
 def _heard(spoken: np.ndarray, natural: np.ndarray, mel: np.ndarray, config: Config) -> dict[str, float]:
-    from avsc_tf.core.timebase import Timebase
     from avsc_tf.features.acoustic import mel_spectrogram
     from avsc_tf.measures import voice
     from avsc_tf.measures.spectrum import audible, log_mel_l1
 
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     rendered, heard = mel_spectrogram(spoken, config.acoustic, timebase), audible(mel)
     tracks = [
         voice.audible_voice(voice.track_pitch(wave, timebase.sample_rate_hz), log_mel, mel, timebase.mel_fps)

@@ -82,7 +82,7 @@ class Converter:
     _extractor: ClipExtractor | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.timebase = Timebase.from_config(self.config.time)
+        self.timebase = self.config.timebase
         self.modalities = self.modalities or self.config.conversion.modalities
 
     @property

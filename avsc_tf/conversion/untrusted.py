@@ -1,9 +1,9 @@
 """A stranger's bundle: what is checked before a byte of it is trusted.
 
 Settings are plain YAML (`core.config.reading.read_plain_tree`), statistics and weights plain arrays. No pickle, no
-Keras archive, no code of any kind is read. Whatever a file claims to hold is compared with its size on the disk and with the
-networks that the settings describe, before memory is taken for it. Parsing HDF5 and YAML is left to their libraries,
-so keep those up to date.
+Keras archive, no code of any kind is read. Whatever a file claims to hold is compared with its size on the disk and
+with the networks that the settings describe, before memory is taken for it. Parsing HDF5 and YAML is left to their
+libraries, so keep those up to date.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from avsc_tf.core.config import TimeConfig
+if TYPE_CHECKING:
+    from avsc_tf.core.config import TimeConfig
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Timebase:
 
     @classmethod
     def from_config(cls, time: TimeConfig) -> Timebase:
+        """Of the settings `time`; `Config.timebase` holds it."""
         return cls(time.video_fps, time.sample_rate_hz, round(time.sample_rate_hz * time.hop_ms / 1000))
 
     @property

@@ -9,7 +9,6 @@ from avsc_tf.alignment.pairs import AlignedPair, align_pair
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import AvscError
 from avsc_tf.core.schema import SPEAKERS
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.core.unexpected import as_clip_error
 from avsc_tf.corpus.doctor import ClipCheck, PairCheck, thinned
 from avsc_tf.corpus.stored_clips import StoredClips, Take, labels
@@ -56,7 +55,7 @@ class PairChecker:
         self._stored = stored
         self._statistics = statistics
         self._config = config
-        self._timebase = Timebase.from_config(config.time)
+        self._timebase = config.timebase
         self._matches: Mapping[str, PairMatch] = {}
         self.alignment_cost: dict[str, float] = {}  # utterance -> mean standardised cost a step, of pairs alone
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from avsc_tf.core.config import Config
 from avsc_tf.core.schema import Feature
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.manifest import PART_SUFFIX, Shard, shard_name, to_disk
 from avsc_tf.corpus.tfrecord import FOOTER_BYTES, HEADER_BYTES, frame_sizes
 
@@ -41,7 +40,7 @@ class ShardWriter:
         self._stem = stem
         self._schema = tuple(schema)
         self._symbols = schema_symbols(config)
-        self._mel_per_video = Timebase.from_config(config.time).mel_per_video
+        self._mel_per_video = config.timebase.mel_per_video
         self._full_bytes = config.records.shard_mb * 2**20
         self._shards: list[_OpenShard] = [_OpenShard(folder / shard_name(stem, 0))]
 

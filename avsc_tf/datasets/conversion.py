@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import RecordError
 from avsc_tf.core.schema import PAIR
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, choose, pair_stem
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
@@ -45,7 +44,7 @@ def windows(
     import tensorflow as tf
 
     window, batch_size = window_frames(config), config.conversion.batch_size
-    per = Timebase.from_config(config.time).mel_per_video
+    per = config.timebase.mel_per_video
     rows = open_pairs(records, split, config)
     n_batches = batches_per_epoch(records, split, config)
     lengths = np.maximum(rows.lengths, window)

@@ -9,7 +9,6 @@ import numpy as np
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import RecordError
 from avsc_tf.core.schema import CLIP
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, choose, clip_stem, decode_frames
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
@@ -56,7 +55,7 @@ def frames(
         inputs = {"mel": mel, "facial": tf.cast(facial, tf.float32)}
         return inputs, tf.cast(images, tf.float32) / 127.5 - 1.0, box_mask(boxes, size_px)
 
-    per = Timebase.from_config(config.time).mel_per_video
+    per = config.timebase.mel_per_video
     specs = [
         tf.TensorSpec([batch_size, per, config.acoustic.n_mels], tf.float32),
         tf.TensorSpec([batch_size, config.face.n_facial], tf.float16),

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import Floats, Recording, StreamedRecordings, read_recording
 from avsc_tf.features.pitch import PitchEstimator
 from avsc_tf.features.statistics import RunningMoments
@@ -64,7 +63,7 @@ class StoredRecordings(StreamedRecordings):
         self, folder: Path, entries: Sequence[Mapping[str, Any]], chosen: NDArray[np.bool_], config: Config
     ) -> None:
         """`entries`: of the whole store; `chosen`: a flag an entry. Bad ones are left out."""
-        timebase = Timebase.from_config(config.time)
+        timebase = config.timebase
         n_frames = np.array([entry.get("n_frames", 0) for entry in entries], np.int64)
         kept = np.flatnonzero((n_frames > 0) & chosen)
         super().__init__(n_frames[kept] // timebase.mel_per_video, config, None)
@@ -79,7 +78,7 @@ class StoredRecordings(StreamedRecordings):
 
     @property
     def n_mel_frames(self) -> int:
-        return int(self.video_frames.sum()) * Timebase.from_config(self.config.time).mel_per_video
+        return int(self.video_frames.sum()) * self.config.timebase.mel_per_video
 
     def with_estimator(self, estimator: PitchEstimator | None) -> StoredRecordings:
         """The same, with pitch from now on."""
@@ -95,7 +94,7 @@ class StoredRecordings(StreamedRecordings):
     def array(self, name: str, k: int) -> Floats:
         """All values of one array of recording `k`, flat."""
         first = int(self._first_frame[k])
-        n_frames = int(self.video_frames[k]) * Timebase.from_config(self.config.time).mel_per_video
+        n_frames = int(self.video_frames[k]) * self.config.timebase.mel_per_video
         size = self._row_values[name]
         return np.array(self._maps[name][first * size : (first + n_frames) * size])
 
@@ -142,7 +141,7 @@ def _frames(entries: Sequence[Mapping[str, Any]]) -> int:
 
 def _row_values(config: Config) -> dict[str, int]:
     """Values of each array in one mel frame."""
-    timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+    timebase = config.timebase.at_rate(config.wavenet.sample_rate_hz)
     return {"waveform": timebase.hop_samples, "mel": config.acoustic.n_mels, "f0_hz": 1}
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.splits import digest_split
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.linear_prediction import coefficients_of
@@ -79,7 +78,7 @@ def read_recording(path: Path, config: Config) -> Recording:
     Raises:
         MediaError: unreadable, or shorter than one video frame.
     """
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz)
     n_video = timebase.video_frames_in(len(waveform))
     if n_video == 0:
@@ -100,7 +99,7 @@ def read_recording(path: Path, config: Config) -> Recording:
 
 def resample_for_wavenet(waveform: Floats, config: Config) -> Floats:
     """[samples_in(T)] at time.sample_rate_hz -> the same T at wavenet.sample_rate_hz."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     slower = timebase.at_rate(config.wavenet.sample_rate_hz)
     n_samples = slower.samples_in(timebase.video_frames_in(len(waveform)))
     low = soxr.resample(waveform.astype(np.float32), timebase.sample_rate_hz, slower.sample_rate_hz, quality="HQ")
@@ -155,7 +154,7 @@ class StreamedRecordings(Sequence[Recording]):
     @property
     def n_bytes(self) -> int:
         """What all recordings take in memory, a little more than their arrays."""
-        config, timebase = self.config, Timebase.from_config(self.config.time)
+        config, timebase = self.config, self.config.timebase
         slower = timebase.at_rate(config.wavenet.sample_rate_hz)
         a_mel_frame = slower.hop_samples + config.acoustic.n_mels + config.wavenet.prediction_order + 2  # and pitch
         a_frame = timebase.mel_per_video * a_mel_frame + self.has_facial * config.face.n_facial
@@ -188,7 +187,7 @@ class StreamedRecordings(Sequence[Recording]):
 
     def _keep(self, k: int, found: tuple[Pitch | None, Floats | None]) -> None:
         """Keep the side information, and let go of what was not asked for the longest."""
-        a_frame = Timebase.from_config(self.config.time).mel_per_video * (self.config.wavenet.prediction_order + 2)
+        a_frame = self.config.timebase.mel_per_video * (self.config.wavenet.prediction_order + 2)
         most_frames = self.config.records.memory_mb * 2**20 / (a_frame * np.dtype(np.float32).itemsize)
         with self._lock:
             if k not in self._kept:

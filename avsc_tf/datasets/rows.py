@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import RecordError
 from avsc_tf.core.schema import Feature
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.manifest import AGAIN, Shard, read_bytes, read_frame
 from avsc_tf.corpus.reader import Records, decode_example, decode_feature, spans_of
 from avsc_tf.corpus.tfrecord import HEADER_BYTES, data_of
@@ -54,7 +53,7 @@ def decoded_bytes(records: Records, stem: str, features: Sequence[Feature]) -> i
 
 def rows_a_frame(feature: Feature, config: Config) -> int:
     """Rows of a feature in one video frame."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return {"video": 1, "mel": timebase.mel_per_video, "samples": timebase.samples_per_video_frame}[
         str(feature.shape[0])
     ]

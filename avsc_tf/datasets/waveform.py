@@ -46,7 +46,7 @@ class CropSampler:
         """
         self.config = config
         self.seed = seed
-        self.timebase = Timebase.from_config(config.time).at_rate(config.wavenet.sample_rate_hz)
+        self.timebase = config.timebase.at_rate(config.wavenet.sample_rate_hz)
         self.n_video = max(1, self.timebase.video_frames_in(round(config.wavenet.crop_seconds * self.sample_rate_hz)))
         self.recordings = recordings
         lengths = self._video_frames()
@@ -122,7 +122,7 @@ def crop_inputs(
     the network learns to mend what it will get wrong itself (as LPCNet does).
     """
     net = config.wavenet
-    timebase = Timebase.from_config(config.time).at_rate(net.sample_rate_hz)
+    timebase = config.timebase.at_rate(net.sample_rate_hz)
     per = timebase.mel_per_video
     start, n_samples = timebase.samples_in(start_video), timebase.samples_in(n_video)
     frames = slice(start_video * per, (start_video + n_video) * per)

@@ -155,7 +155,7 @@ def waveform_figures(
     config: Config,
 ) -> dict[str, float | None]:
     """A waveform and its pitch, on the source's timeline, beside the target's by true times."""
-    mel = mel_spectrogram(waveform, config.acoustic, Timebase.from_config(config.time))
+    mel = mel_spectrogram(waveform, config.acoustic, config.timebase)
     n = min(len(mel), len(sentence.reference.mel))
     spoken = sentence.spoken_mel[:n]
     wanted = target_pitch.at(sentence.time_map(track.seconds))
@@ -175,7 +175,7 @@ def copy_figures(
     `pitch_cents` and `voicing_error` count as voiced what `voice.audible_voice` keeps; `voicing_error_raw` takes the
     tracker's word for every frame, pauses included.
     """
-    rate_hz, timebase = config.time.sample_rate_hz, Timebase.from_config(config.time)
+    rate_hz, timebase = config.time.sample_rate_hz, config.timebase
     n_samples = min(len(waveform), len(natural))
     track = voice.track_pitch(waveform[:n_samples], rate_hz)
     mel, wanted = (mel_spectrogram(w[:n_samples], config.acoustic, timebase) for w in (waveform, natural))

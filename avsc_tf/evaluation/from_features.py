@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.figures import feature_figures
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
@@ -60,7 +59,7 @@ def together_figures(answer: Answer, spoken: np.ndarray, config: Config) -> dict
     first canonical correlation of loudness and four cepstra with opening and width of the mouth, the paper's measure
     (4.5) with so few dimensions that one sentence can bear it; `lag_size` the frames between loudness and opening.
     """
-    per = Timebase.from_config(config.time).mel_per_video
+    per = config.timebase.mel_per_video
     frames = answer.mel.reshape(len(answer.keypoints), per, -1).mean(axis=1)
     loudness, opening = frames.mean(axis=1), mouth_opening(answer.keypoints)
     heard = np.column_stack([loudness, mel_cepstrum(frames)[:, :N_CEPSTRA]])[spoken]

@@ -103,7 +103,7 @@ def held_out_sentences(records: Records, folders: Folders) -> list[Sentence]:
 def _sentence(
     source: dict[str, Any], target: dict[str, Any], path: np.ndarray, config: Config, folders: Folders
 ) -> Sentence:
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     name = source["utterance"]
     said = read_labels(folders.source, name)
     heard = read_labels(folders.target, name, align_dir=folders.align)
@@ -170,7 +170,7 @@ def _features(video: Path, config: Config, tracker: FaceTracker) -> tuple[Answer
     """Mel, keypoints and frames as preparation makes them, without VGG-19."""
     import cv2
 
-    timebase, face, size_px = Timebase.from_config(config.time), config.face, config.image.size_px
+    timebase, face, size_px = config.timebase, config.face, config.image.size_px
     frames = list(read_frames(video, fps=timebase.video_fps))
     clip = face_clip(frames, tracker, face, fps=timebase.video_fps, place=str(video))
     waveform = read_audio(video, sample_rate_hz=timebase.sample_rate_hz, track=config.sync.audio_track)

@@ -20,7 +20,6 @@ from avsc_tf.conversion.converter import Converter
 from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.core.errors import BundleError
 from avsc_tf.core.runs import NETWORKS, config_path, statistics_path, weights_path
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.manifest import MANIFEST_NAME
 from avsc_tf.corpus.reader import Records, decode_frames
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences, through_alignment
@@ -207,4 +206,4 @@ def _write(path: Path, made: PictureAndSound, records: Records) -> None:
 def _spoken(answer: Answer, records: Records) -> PictureAndSound:
     assert answer.frames is not None
     config = records.config
-    return answer.frames, griffin_lim(answer.mel, config.acoustic, Timebase.from_config(config.time), seed=config.seed)
+    return answer.frames, griffin_lim(answer.mel, config.acoustic, config.timebase, seed=config.seed)

@@ -76,7 +76,7 @@ def voice_panels(waveforms: Mapping[str, np.ndarray], config: Config) -> bytes:
     harmonics, which the mel bands do not show: hoarseness fills the dark between them. Of a long sentence the loudest
     seconds. One scale of colours a row.
     """
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     cut, start_s, seconds = _loudest_stretch(list(waveforms.values()), timebase.sample_rate_hz)
     rows = [
         (

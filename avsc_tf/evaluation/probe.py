@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.confidence import estimate
 from avsc_tf.evaluation.figures import Table, figure_entry
 from avsc_tf.evaluation.from_features import Convert, Streams, answer_of, conversion_figures, source_streams
@@ -84,7 +83,7 @@ def _probe_sentence(
     cost: Table,
 ) -> None:
     source, name = source_streams(sentence, statistics), sentence.utterance
-    per = Timebase.from_config(config.time).mel_per_video
+    per = config.timebase.mel_per_video
     spoken = {part: sentence.spoken_mel if part == "mel" else sentence.spoken_pictures for part in OUTPUTS}
     wanted = _parts(_reference(sentence, statistics), config)
     whole = convert(source)

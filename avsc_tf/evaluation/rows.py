@@ -96,7 +96,7 @@ class TrivialAnswers:
     def __init__(self, records: Records, *, progress: bool = False) -> None:
         self.config: Config = records.config
         self.statistics: Statistics = records.statistics
-        self.timebase = Timebase.from_config(self.config.time)
+        self.timebase = self.config.timebase
         self._features, self._pictures = Ridge(), Ridge()
         for source, target in _aligned_frames(records, self.config, self.timebase):
             self._features.add(source, target)

@@ -87,7 +87,7 @@ def evaluate_run(records: Records, inputs: Inputs, out: Path, *, progress: bool 
     trivial = TrivialAnswers(records, progress=progress)
     ranges = {speaker: _pitch_range(records, speaker) for speaker in ("source", "target")}
     with FaceTracker(config.face.min_detection_confidence) as tracker:
-        work = _Work(records, inputs, sentences, Timebase.from_config(config.time), tracker)
+        work = _Work(records, inputs, sentences, config.timebase, tracker)
         for sentence in tqdm(sentences, desc="evaluation", unit="sentence", disable=not progress):
             take = second_take(sentence, config, inputs.folders, tracker)
             _measure_features(work, sentence, trivial, take)

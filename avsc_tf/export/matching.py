@@ -14,7 +14,6 @@ import soxr
 import tensorflow as tf
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import hann_window, mel_filterbank
 from avsc_tf.vocoder.mel_matching import MAX_GAIN_NATS, band_to_bins
 
@@ -36,7 +35,7 @@ class MelMatching(tf.Module):
 
     def __init__(self, config: Config):
         super().__init__(name="mel_matching")
-        acoustic, timebase = config.acoustic, Timebase.from_config(config.time)
+        acoustic, timebase = config.acoustic, config.timebase
         self.passes = config.wavenet.mel_matching_passes
         self.hop, self.n_fft = timebase.hop_samples, acoustic.fft_length
         self.log_floor = float(np.log(acoustic.log_floor))

@@ -13,7 +13,6 @@ import numpy as np
 
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
 from avsc_tf.features.face import FaceClip, FaceTracker, face_clip, face_notes
@@ -95,7 +94,7 @@ class ClipExtractor:
 
     def __init__(self, config: Config):
         self.config = config
-        self._timebase = Timebase.from_config(config.time)
+        self._timebase = config.timebase
         self._tracker: FaceTracker | None = None
         self._vgg: Vgg19Features | None = None
 

@@ -19,7 +19,6 @@ import keras
 from keras import layers
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.layers.modality import ModalityDropout, Presence
 
 
@@ -108,7 +107,7 @@ class ConversionNet(keras.Model):
 def build_conversion_net(config: Config) -> ConversionNet:
     """The network that `config.conversion` describes, for features of `config`."""
     net = config.conversion
-    assert 2 ** len(net.audio_down_channels) == Timebase.from_config(config.time).mel_per_video  # checked by config
+    assert 2 ** len(net.audio_down_channels) == config.timebase.mel_per_video  # checked by config
     return ConversionNet(
         n_mels=config.acoustic.n_mels,
         n_facial=config.face.n_facial,

@@ -8,7 +8,6 @@ import keras
 from keras import layers
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.layers.warp import FaceWarp, InsideFace
 
 WARP_SMOOTHING = 1e-3  # on GRID's s1 1e-4 to 1e-2 give the same mouth SSIM within 0.002
@@ -110,7 +109,7 @@ def build_image_generator(config: Config) -> ImageGenerator:
     """The generator that `config.image` describes, for features of `config`."""
     image = config.image
     return ImageGenerator(
-        mel_per_video=Timebase.from_config(config.time).mel_per_video,
+        mel_per_video=config.timebase.mel_per_video,
         n_mels=config.acoustic.n_mels,
         n_facial=config.face.n_facial,
         n_keypoint_values=2 * config.face.n_keypoints,

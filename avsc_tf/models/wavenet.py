@@ -9,7 +9,6 @@ import keras
 from keras import layers, ops
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.pitch import LAG_OFFSETS, PITCH_CHANNELS
 from avsc_tf.layers.causal_conv import GatedResidualBlock
 from avsc_tf.layers.conditioning import FacialAtMelRate, MelRestandardise
@@ -158,7 +157,7 @@ def _condition_features(inputs: dict, facial_channels: int, mel_per_video: int):
 
 def build_wavenet(config: Config) -> WaveNet:
     """The network of `config.wavenet`."""
-    net, timebase = config.wavenet, Timebase.from_config(config.time)
+    net, timebase = config.wavenet, config.timebase
     return WaveNet(
         n_mels=config.acoustic.n_mels,
         n_facial=config.face.n_facial,

@@ -64,7 +64,7 @@ def griffin_lim(
 
 def preview_vocoder(config: Config) -> Callable[[np.ndarray], np.ndarray]:
     """Natural-log mel -> waveform at `time.sample_rate_hz`, for TensorBoard, in half the iterations."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     return lambda mel: griffin_lim(mel, config.acoustic, timebase, n_iterations=PREVIEW_ITERATIONS)
 
 

@@ -32,7 +32,7 @@ def match_mel(waveform: Floats, log_mel: Floats, config: Config, *, passes: int)
     """
     if not passes:
         return waveform
-    low_hz, timebase = config.wavenet.sample_rate_hz, Timebase.from_config(config.time)
+    low_hz, timebase = config.wavenet.sample_rate_hz, config.timebase
     n_samples = len(log_mel) * timebase.hop_samples
     full = _of_length(soxr.resample(waveform, low_hz, timebase.sample_rate_hz, quality="HQ"), n_samples)
     for _ in range(passes):

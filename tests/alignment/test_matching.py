@@ -191,7 +191,7 @@ def test_limit_is_half_the_median_within_bounds():
 
 def test_real_sentences_of_two_speakers(shared_data, root):
     config = load_config(root / "configs" / "demo.yaml")
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     paths = {s: sorted((shared_data / "vctk").glob(f"{s}_*.wav")) for s in ("p225", "p226")}
     if not all(paths.values()):
         pytest.skip("shared/data/vctk is absent")

@@ -32,7 +32,7 @@ def show(name, array):
 rng = np.random.default_rng(0)
 sizes = ["face.vgg_px=32", "face.vgg_batch=4"]
 config = load_config("configs/demo.yaml", sizes)
-mel = mel_spectrogram(rng.normal(0, 0.1, 40_000), config.acoustic, Timebase.from_config(config.time))
+mel = mel_spectrogram(rng.normal(0, 0.1, 40_000), config.acoustic, config.timebase)
 show("mel", mel)
 show("cost", euclidean_matrix(mel, mel[::-1]))
 show("matmul", rng.normal(size=(256, 1025)).astype(np.float32) @ rng.normal(size=(1025, 80)).astype(np.float32))

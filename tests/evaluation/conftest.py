@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from avsc_tf.core.config import Config, load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.held_out import Sentence, bring
 from avsc_tf.evaluation.rows import Answer
 from avsc_tf.evaluation.timeline import Label, map_from_labels
@@ -41,7 +40,7 @@ def feature_statistics() -> Statistics:
 @pytest.fixture(scope="session")
 def sentences(feature_config, feature_statistics) -> list[Sentence]:
     """Source and target say the same on one clock; the target's standardised features are the source's."""
-    timebase, rng = Timebase.from_config(feature_config.time), np.random.default_rng(12)
+    timebase, rng = feature_config.timebase, np.random.default_rng(12)
     made = []
     for i, (emotion, n) in enumerate(zip(EMOTIONS, LENGTHS, strict=True)):
         same = {"mel": rng.normal(size=(8 * n, N_MELS)), "vgg": rng.normal(size=(n, N_VGG))}

@@ -14,7 +14,6 @@ import pytest
 import soundfile
 
 from avsc_tf.core.config import Config, load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.evaluation.aims import judge
 from avsc_tf.evaluation.figures import Table, add_ratios, feature_figures
 from avsc_tf.evaluation.held_out import Sentence
@@ -47,7 +46,7 @@ def shown(rng: np.random.Generator, config: Config) -> Shown:
     clip = {"utterance": "sadness_00", "emotion": "sadness", "sentence": "umi e <b>", "keypoints": source.keypoints}
     path = np.stack([np.arange(N_FRAMES)] * 2, axis=1)
     film = {**clip, "keypoints": target.keypoints, "frames": encode_frames(target.frames, size_px=SIZE_PX)}
-    sentence = Sentence(clip, film, path, time_map, target, Timebase.from_config(config.time))
+    sentence = Sentence(clip, film, path, time_map, target, config.timebase)
     return Shown(sentence, source, converted, target)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from avsc_tf.core.config import load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.face import FaceTracker, face_clip
 from avsc_tf.measures.lip_correlation import LipCorrelation
 from avsc_tf.measures.lip_streams import sync_streams
@@ -24,7 +23,7 @@ Clip = tuple[np.ndarray, np.ndarray]  # waveform, keypoints
 @pytest.fixture(scope="module")
 def clips(root: Path, shared_data: Path) -> list[Clip]:
     config = load_config(root / "configs" / "grid.yaml")
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     paths = sorted((shared_data / "grid" / "s1").glob("*.mpg"))[:: 198 // (N_TRAIN + N_HELD_OUT)]
     found = []
     with FaceTracker(config.face.min_detection_confidence) as tracker:

@@ -42,11 +42,10 @@ def test_steadying(rng, n_frames: int, head: float, face: float) -> None:
 @pytest.fixture(scope="module")
 def log_mel(root):
     """Of a buzz whose pitch falls from 190 to 110 Hz, in noise; the first third is noise alone."""
-    from avsc_tf.core.timebase import Timebase
     from avsc_tf.features.acoustic import mel_spectrogram
 
     config = load_config(root / "configs" / "demo.yaml")
-    rng, timebase = np.random.default_rng(4), Timebase.from_config(config.time)
+    rng, timebase = np.random.default_rng(4), config.timebase
     n_samples = timebase.samples_in(29)
     phase = 2 * np.pi * np.cumsum(np.linspace(190, 110, n_samples)) / timebase.sample_rate_hz
     buzz = sum(np.cos(k * phase + k) / k for k in range(1, 30)) * (np.arange(n_samples) > n_samples / 3)

@@ -7,7 +7,6 @@ import pytest
 from scipy.signal import lfilter
 
 from avsc_tf.core.config import load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.linear_prediction import coefficients_of, predict
 
@@ -37,7 +36,7 @@ def test_resonances_in_the_mel_predict_the_waveform(config):
     import soxr
 
     signal = _resonant_noise(32000)
-    mel = mel_spectrogram(soxr.resample(signal, 16000, 48000), config.acoustic, Timebase.from_config(config.time))
+    mel = mel_spectrogram(soxr.resample(signal, 16000, 48000), config.acoustic, config.timebase)
     coefficients = np.repeat(coefficients_of(mel, config), 80, axis=0)
     residual = signal - predict(signal, coefficients[: len(signal)])
     gain_db = 10 * np.log10(signal.var() / residual.var())

@@ -11,7 +11,6 @@ import soundfile
 
 from avsc_tf.core.config import load_config
 from avsc_tf.core.errors import MediaError
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
@@ -98,7 +97,7 @@ def test_a_sound_alone_fills_the_nearest_number_of_frames(root, tmp_path, sample
     mel, found, notes = ClipExtractor(config).sound(single_clip(tmp_path / "x.wav"))
     assert found == n_frames and mel.shape == (8 * n_frames, 80) and notes == ()
     fitted = np.pad(wave, (0, 1920))[: 1920 * n_frames]
-    np.testing.assert_array_equal(mel, mel_spectrogram(fitted, config.acoustic, Timebase.from_config(config.time)))
+    np.testing.assert_array_equal(mel, mel_spectrogram(fitted, config.acoustic, config.timebase))
 
 
 def test_less_than_half_a_frame_is_nothing(root, tmp_path):

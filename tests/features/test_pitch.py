@@ -7,7 +7,6 @@ import pytest
 
 from avsc_tf.core.config import load_config
 from avsc_tf.core.errors import BundleError
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features import pitch as p
 from avsc_tf.features.acoustic import mel_spectrogram
 
@@ -102,7 +101,7 @@ def test_packaged_estimator_reads_a_buzz(f0_hz, root):
     pitch as far above 100 Hz.
     """
     config = load_config(root / "configs" / "demo.yaml")
-    timebase, rng = Timebase.from_config(config.time), np.random.default_rng(2)
+    timebase, rng = config.timebase, np.random.default_rng(2)
     t = np.arange(48000) / 48000
     buzz = sum(np.cos(2 * np.pi * f0_hz * k * t + k) / k for k in range(1, int(7000 / f0_hz)))
     waveform = np.concatenate([0.05 * buzz, np.zeros(24000)]) + 1e-4 * rng.normal(size=72000)

@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from avsc_tf.core.config import load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.demo.speakers.sentences import romaji_phones
 from avsc_tf.demo.speakers.speech import synthesize
 from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
@@ -56,7 +55,7 @@ def track(natural) -> voice.PitchTrack:
 @pytest.fixture(scope="module")
 def mel_of(root):
     config = load_config(root / "configs" / "demo.yaml")
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     assert timebase.sample_rate_hz == RATE_HZ
     return lambda waveform: mel_spectrogram(waveform, config.acoustic, timebase)
 

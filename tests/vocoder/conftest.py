@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from avsc_tf.core.config import load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import Recording, resample_for_wavenet, with_side_information
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
@@ -54,7 +53,7 @@ def _make(root, *overrides: str):
 
 def _utterance(config, n_video: int, seed: int = 0) -> Recording:
     """A buzz in noise, so that pitch is found in some frames."""
-    rng, timebase = np.random.default_rng(seed), Timebase.from_config(config.time)
+    rng, timebase = np.random.default_rng(seed), config.timebase
     t = np.arange(timebase.samples_in(n_video)) / timebase.sample_rate_hz
     buzz = sum(np.cos(2 * np.pi * 150 * k * t + k) / k for k in range(1, 40)) * (t > t[-1] / 3)
     waveform = (0.1 * buzz + 0.001 * rng.normal(size=len(t))).astype(np.float32)

@@ -9,7 +9,6 @@ import pytest
 from avsc_tf.core.config import Config, load_config
 from avsc_tf.core.runs import weights_path
 from avsc_tf.core.schema import CLIP
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.manifest import Manifest, count_records, write_manifest
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.corpus.writer import ShardWriter
@@ -36,7 +35,7 @@ BRIEF = [
 
 def clip(rng: np.random.Generator, n_video: int, config: Config) -> dict[str, object]:
     """A buzz with harmonics up to 20 kHz, and random features of a face."""
-    timebase = Timebase.from_config(config.time)
+    timebase = config.timebase
     t = np.arange(timebase.samples_in(n_video)) / timebase.sample_rate_hz
     buzz = sum(np.cos(2 * np.pi * 200 * k * t + k * k) / k for k in range(1, 100))
     waveform = (0.1 * buzz + 0.003 * rng.normal(size=len(t))).astype(np.float32)
@@ -85,7 +84,7 @@ def test_size_and_reach(config, root):
         assert getattr(net, name) == getattr(paper, name)
     assert (net.receptive_field_samples, paper.receptive_field_samples) == (12301, 4093)
     assert abs(12301 / 48000 - 4093 / 16000) < 1e-3
-    assert Timebase.from_config(config.time).at_rate(48000).hop_samples == 240
+    assert config.timebase.at_rate(48000).hop_samples == 240
 
 
 @pytest.mark.slow

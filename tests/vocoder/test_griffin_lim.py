@@ -22,7 +22,7 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def timebase(config: Config) -> Timebase:
-    return Timebase.from_config(config.time)
+    return config.timebase
 
 
 @pytest.fixture

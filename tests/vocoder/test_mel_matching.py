@@ -8,7 +8,6 @@ import soxr
 from scipy.signal import butter, sosfiltfilt
 
 from avsc_tf.core.config import load_config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.vocoder.mel_matching import match_mel
 
@@ -20,7 +19,7 @@ def config():
 
 def _mel(waveform, config):
     full = soxr.resample(waveform, 16000, 48000, quality="HQ")
-    return mel_spectrogram(full, config.acoustic, Timebase.from_config(config.time))
+    return mel_spectrogram(full, config.acoustic, config.timebase)
 
 
 def _noise(n_video: int, seed: int) -> np.ndarray:

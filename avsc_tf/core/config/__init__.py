@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ from avsc_tf.core.config.sections import (
 )
 from avsc_tf.core.errors import ConfigError
 from avsc_tf.core.files import write_atomically
+from avsc_tf.core.timebase import Timebase
 
 __all__ = [
     "AcousticConfig",
@@ -79,6 +81,11 @@ class Config:
     consent: Literal["record", "own_responsibility"] = "record"  # whether a training asks for the target's record
 
     RECORD_SECTIONS = ("time", "acoustic", "face", "sync", "alignment", "split")
+
+    @cached_property
+    def timebase(self) -> Timebase:
+        """Frames and samples of a run; computed once."""
+        return Timebase.from_config(self.time)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionary (tuples become lists), as written beside records and weights."""

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records
 from avsc_tf.datasets.conversion import batches_per_epoch, windows
 from avsc_tf.losses.regression import ConversionLoss
@@ -103,7 +102,7 @@ def linear_path_of(config: Config, records: Records) -> LinearPath:
     return fit_linear_path(
         records.pairs("train", only=names),
         n_keypoint_values=2 * config.face.n_keypoints,
-        mel_per_video=Timebase.from_config(config.time).mel_per_video,
+        mel_per_video=config.timebase.mel_per_video,
         context=net.linear_path_context,
         penalty=net.linear_path_ridge,
         rank=net.linear_path_rank,

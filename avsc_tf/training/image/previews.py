@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, decode_frames
 from avsc_tf.features.keypoints import LIPS
 from avsc_tf.features.statistics import join_facial
@@ -61,7 +60,7 @@ def image_preview(generator: keras.Model, records: Records, config: Config) -> P
 
 def _strip(clip: dict[str, Any], records: Records, config: Config) -> Strip:
     """Moments about the middle of a clip."""
-    n_frames, per = len(clip["keypoints"]), Timebase.from_config(config.time).mel_per_video
+    n_frames, per = len(clip["keypoints"]), config.timebase.mel_per_video
     first = max(0, (n_frames - N_MOMENTS * STRIP_EVERY) // 2)
     moments = np.arange(first, n_frames, STRIP_EVERY)[:N_MOMENTS]
     standardise = records.statistics.standardise

@@ -21,7 +21,6 @@ from avsc_tf.core.config import Config
 from avsc_tf.core.errors import RecordError
 from avsc_tf.core.files import write_atomically
 from avsc_tf.core.schema import CLIP, PAIR
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.corpus.reader import Records, choose, clip_stem, pair_stem
 from avsc_tf.datasets.recordings import Floats, Recording, StreamedRecordings, side_information
 from avsc_tf.datasets.rows import StreamedRows
@@ -57,7 +56,7 @@ class ConvertedClips(StreamedRecordings):
         natural: all of the target's clips of `split`, in the records' order.
         cache: folder that keeps what was converted, for clips that are asked for again and again.
         """
-        timebase = Timebase.from_config(config.time)
+        timebase = config.timebase
         clips = StreamedRows(records, clip_stem("target", split), ())
         super().__init__(clips.lengths, config, estimator)
         self._natural = natural

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ
 
@@ -28,7 +27,7 @@ TOP_HZ = 8000.0
 
 def pulse_trains(config: Config, *, n: int, seed: int) -> tuple[list[Floats], list[Floats]]:
     """`n` natural-log mel spectrograms [frames, n_mels] and their F0 [frames] in Hz, 0 where unvoiced."""
-    rng, timebase = np.random.default_rng([seed, 411]), Timebase.from_config(config.time)
+    rng, timebase = np.random.default_rng([seed, 411]), config.timebase
     mels, f0s_hz = [], []
     for _ in range(n):
         waveform, f0_hz = _train(rng, timebase.sample_rate_hz)

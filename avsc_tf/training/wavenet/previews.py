@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from avsc_tf.core.config import Config
-from avsc_tf.core.timebase import Timebase
 from avsc_tf.datasets.recordings import Floats, Recording
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.models.wavenet import WaveNet
@@ -36,7 +35,7 @@ def speech_preview(
     """The first seconds of a held-out recording and of its copy by the network: sounds, and their mels' difference."""
     if make_sampler is None or not recordings:
         return None
-    full = Timebase.from_config(config.time)
+    full = config.timebase
     timebase = full.at_rate(config.wavenet.sample_rate_hz)
     recording = recordings[0]
     n_video = min(timebase.video_frames_in(len(recording.waveform)), round(PREVIEW_SECONDS * timebase.video_fps))
