@@ -13,11 +13,12 @@ from avsc_tf.alignment.distances import Features, SoundFeatures, literal_cost, s
 from avsc_tf.alignment.dtw import warping_path
 from avsc_tf.alignment.matching import ClipDescriptor, Cohort, PairMatch, describe, judge, margin_limit, match_pair
 from avsc_tf.alignment.pairs import pair_positions
-from avsc_tf.alignment.silence import Span, anchored_path, speech_span
+from avsc_tf.alignment.silence import anchored_path
 from avsc_tf.core.config import Config
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.statistics import RunningMoments, Statistics, flatten_keypoints
 from avsc_tf.media.audio import read_audio
+from avsc_tf.signal.speech import Span, speech_span
 
 Bank = dict[str, Features]
 Rows = list[dict[str, Any]]

@@ -41,7 +41,8 @@ from avsc_tf.features.pitch import PACKAGED_PITCH, Pitch, PitchEstimator
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.losses.waveform import ClassSurprise
 from avsc_tf.measures import voice
-from avsc_tf.measures.spectrum import audible, log_mel_l1
+from avsc_tf.measures.spectrum import log_mel_l1
+from avsc_tf.signal.speech import audible_frames
 from avsc_tf.training.wavenet.converted_features import conversion_of_run, converted_recordings
 from avsc_tf.training.wavenet.train import train_wavenet
 from avsc_tf.vocoder.griffin_lim import griffin_lim
@@ -183,7 +184,7 @@ def _speak(
 def _figures(waveform: Floats, sentence: Asked, config: Config) -> dict[str, float | None]:
     waveform = waveform / max(1.0, float(np.abs(waveform).max()) / PEAK)
     rate_hz = config.time.sample_rate_hz
-    track, heard = voice.track_pitch(waveform, rate_hz), audible(sentence.log_mel)
+    track, heard = voice.track_pitch(waveform, rate_hz), audible_frames(sentence.log_mel)
     mel = mel_spectrogram(waveform, config.acoustic, config.timebase)
     n = min(len(mel), len(heard))
     return {

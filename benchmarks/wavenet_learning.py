@@ -264,10 +264,11 @@ def spoken_figures(model: Any, recordings: Sequence[Any], config: Config) -> dic
 def _heard(spoken: np.ndarray, natural: np.ndarray, mel: np.ndarray, config: Config) -> dict[str, float]:
     from avsc_tf.features.acoustic import mel_spectrogram
     from avsc_tf.measures import voice
-    from avsc_tf.measures.spectrum import audible, log_mel_l1
+    from avsc_tf.measures.spectrum import log_mel_l1
+    from avsc_tf.signal.speech import audible_frames
 
     timebase = config.timebase
-    rendered, heard = mel_spectrogram(spoken, config.acoustic, timebase), audible(mel)
+    rendered, heard = mel_spectrogram(spoken, config.acoustic, timebase), audible_frames(mel)
     tracks = [
         voice.audible_voice(voice.track_pitch(wave, timebase.sample_rate_hz), log_mel, mel, timebase.mel_fps)
         for wave, log_mel in ((spoken, rendered), (natural, mel))

@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 
 from avsc_tf.alignment.dtw import check_size, rms_distance, tie_mel, warping_path
-from avsc_tf.alignment.silence import speech_activity
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.statistics import Statistics
+from avsc_tf.signal.speech import speech_activity
 
 BANDS, PARTS = 20, 4  # of a descriptor: means of mel bands, and of the mel frames in a video frame
 POOL_CLIPS = 64  # descriptors kept of a speaker: the memory of a corpus of any length is flat

@@ -13,11 +13,12 @@ import numpy as np
 from avsc_tf.alignment.distances import Features, literal_cost, standardised_cost, standardised_facial, video_frames
 from avsc_tf.alignment.dtw import check_size, warping_path
 from avsc_tf.alignment.matching import PairMatch
-from avsc_tf.alignment.silence import Span, anchored_path, matched_spans, speech_span
+from avsc_tf.alignment.silence import anchored_path, matched_spans
 from avsc_tf.core.config import AlignmentConfig
 from avsc_tf.core.errors import AlignmentError
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.statistics import Statistics
+from avsc_tf.signal.speech import Span, speech_span
 
 VIDEO_CENTRE = 0.5
 

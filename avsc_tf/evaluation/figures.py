@@ -24,7 +24,7 @@ from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.keypoints import LIPS, mouth_opening
 from avsc_tf.measures import face_quality, mouth, picture, spectrum, sync, voice
 from avsc_tf.measures import tracked_face as face
-from avsc_tf.measures.spectrum import audible
+from avsc_tf.signal.speech import audible_frames
 
 FRAME_EVERY = 4  # video frames compared for SSIM and L1
 NAN = float("nan")
@@ -179,7 +179,7 @@ def copy_figures(
     n_samples = min(len(waveform), len(natural))
     track = voice.track_pitch(waveform[:n_samples], rate_hz)
     mel, wanted = (mel_spectrogram(w[:n_samples], config.acoustic, timebase) for w in (waveform, natural))
-    heard = audible(wanted)
+    heard = audible_frames(wanted)
     spoken = voice.audible_voice(track, mel, wanted, timebase.mel_fps)
     true = voice.audible_voice(natural_pitch, wanted, wanted, timebase.mel_fps)
     return {

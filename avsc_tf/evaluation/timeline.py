@@ -11,7 +11,7 @@ import numpy as np
 from avsc_tf.alignment.pairs import VIDEO_CENTRE, interpolate, smooth_warp
 from avsc_tf.core.errors import AlignmentError
 from avsc_tf.core.timebase import Timebase
-from avsc_tf.measures.spectrum import audible
+from avsc_tf.signal.speech import audible_frames
 
 PAUSES = frozenset({"_", "sil", "sp", "pau", ""})
 ALIGN_UNITS_A_SECOND = 25_000  # GRID's .align files
@@ -85,7 +85,7 @@ def map_from_path(path: np.ndarray, source_mel: np.ndarray, *, smooth_frames: in
     n_frames = len(source_mel) // timebase.mel_per_video
     centres = np.arange(n_frames) + VIDEO_CENTRE
     positions = smooth_warp(path, n_frames, axis=0, smooth_frames=smooth_frames)
-    loud = np.flatnonzero(audible(source_mel))
+    loud = np.flatnonzero(audible_frames(source_mel))
     ends = (loud[0], loud[-1] + 1) if len(loud) else (0, len(source_mel))
     speech_s = (ends[0] / timebase.mel_fps, ends[1] / timebase.mel_fps)
     return TimeMap(centres / timebase.video_fps, positions / timebase.video_fps, speech_s, "DTW path")

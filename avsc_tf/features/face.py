@@ -17,6 +17,7 @@ from avsc_tf.features.crop import CropTransform, crop_frame, crop_path
 from avsc_tf.features.face_mesh import Face, FaceTracker
 from avsc_tf.features.face_track import FaceTrack, nearest_face, track_clip
 from avsc_tf.features.keypoints import LIPS, N_KEYPOINTS, eye_stabilised, mouth_opening, mouth_width
+from avsc_tf.signal.speech import true_runs
 
 __all__ = [
     "LIPS",
@@ -125,7 +126,7 @@ def crop_clip(
         keypoints=_fill(keypoints, found & ~edges),
         transform=CropTransform(_hold(transform.centres, found & ~edges, edges), side, face.crop_px),
         found=found,
-        gaps=[(begin / fps, end / fps) for begin, end in _runs(~found | edges)],
+        gaps=[(begin / fps, end / fps) for begin, end in true_runs(~found | edges)],
         n_faces=track.n_faces,
         face_centres=transform.to_frame(middles)[:, 0],
         frame_size=np.array(track.frame_size, np.int32),
@@ -139,7 +140,7 @@ def _held_edges(found: np.ndarray, face: FaceConfig, fps: int) -> np.ndarray:
     """
     edges = np.zeros_like(found)
     margin = round(_EDGE_MARGIN_SECONDS * fps)
-    for begin, end in _runs(~found):
+    for begin, end in true_runs(~found):
         if face.max_gap_seconds * fps + _TINY < end - begin <= face.max_edge_seconds * fps + _TINY:
             if begin == 0:
                 edges[: end + margin] = True
@@ -150,7 +151,7 @@ def _held_edges(found: np.ndarray, face: FaceConfig, fps: int) -> np.ndarray:
 
 def _check_gaps(known: np.ndarray, edges: np.ndarray, track: FaceTrack, face: FaceConfig, fps: int, place: str) -> None:
     """Every stretch that is too long, in one message."""
-    lost = _runs(~known & ~edges) if known.any() else [(0, len(known))]
+    lost = true_runs(~known & ~edges) if known.any() else [(0, len(known))]
     long = [(a, b) for a, b in lost if b - a > face.max_gap_seconds * fps + _TINY or not known.any()]
     if not long:
         return
@@ -179,9 +180,3 @@ def _fill(keypoints: np.ndarray, known: np.ndarray) -> np.ndarray:
     columns = keypoints[known].reshape(len(times), -1).T
     filled = np.stack([np.interp(np.arange(len(known)), times, column) for column in columns], axis=1)
     return filled.reshape(keypoints.shape).astype(np.float32)
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Half-open stretches [begin, end) where the mask holds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

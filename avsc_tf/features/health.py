@@ -10,6 +10,8 @@ import pyloudnorm
 import soxr
 from scipy.signal import butter, sosfiltfilt
 
+from avsc_tf.signal.speech import true_runs
+
 QUIETEST_LUFS = -70.0  # the absolute gate of BS.1770: silence counts as this
 QUIETEST_DBFS = -120.0  # below the last bit of 16 and the noise of 24 bit; silence counts as this
 MAX_SNR_DB = 90.0  # no studio is quieter; made sound without noise counts as this
@@ -207,9 +209,8 @@ def _mains_hum(
 def _pauses(levels: np.ndarray, speech_db: float, noise_db: float) -> list[tuple[int, int]]:
     """Frame ranges without speech, cut to pieces of `_HUM_PIECE_FRAMES` and more, but not twice as many."""
     quiet = ~_active(levels, speech_db, noise_db) & np.isfinite(levels)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
     pieces = []
-    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for begin, end in true_runs(quiet):
         cuts = np.linspace(begin, end, (end - begin) // _HUM_PIECE_FRAMES + 1).astype(int).tolist()
         pieces += list(pairwise(cuts))
     return pieces

@@ -10,6 +10,7 @@ import numpy as np
 
 from avsc_tf.features.crop import smooth_track
 from avsc_tf.features.keypoints import BROWS, LEFT_EYE_CORNER, NOSE, RIGHT_EYE_CORNER
+from avsc_tf.signal.similarity import fit_similarity, to_complex
 
 # What moves with the skull: brows and nose, and the eyes' corners.
 HEAD_POINTS = np.r_[BROWS, NOSE, RIGHT_EYE_CORNER, LEFT_EYE_CORNER, 39, 42]
@@ -22,22 +23,12 @@ def steadied(keypoints: np.ndarray, *, head_frames: float, face_frames: float) -
         head_frames: how slow the head is taken to be (`features.crop.smooth_track`); 0 leaves its movement as it is.
         face_frames: the same for what moves within the head.
     """
-    points = keypoints[..., 0].astype(np.float64) + 1j * keypoints[..., 1]
-    mean = points.mean(axis=0)
-    turn, shift = _head(points, mean)
+    points = to_complex(keypoints)
+    turn, shift = fit_similarity(points.mean(axis=0)[HEAD_POINTS], points[:, HEAD_POINTS])
     within = (points - shift[:, None]) / turn[:, None]  # in the place of the mean shape
     turn, shift = (_smooth(track[:, None], head_frames)[:, 0] for track in (turn, shift))
     moved = _smooth(within, face_frames) * turn[:, None] + shift[:, None]
     return np.stack([moved.real, moved.imag], axis=-1).astype(keypoints.dtype)
-
-
-def _head(points: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Similarity mean * turn + shift (complex [T] each) nearest to the head's points of every frame."""
-    there, here = points[:, HEAD_POINTS], mean[HEAD_POINTS]
-    middle = here.mean()
-    centred = here - middle
-    turn = (there * centred.conj()).sum(axis=1) / np.sum(np.abs(centred) ** 2)
-    return turn, there.mean(axis=1) - turn * middle
 
 
 def _smooth(tracks: np.ndarray, frames: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsc_tf.alignment.silence import speech_activity, speech_runs
+from avsc_tf.signal.speech import speech_activity, speech_runs
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from avsc_tf.core.errors import BundleError
+from avsc_tf.signal.similarity import fit_similarity, to_complex, warp_image
 
 EMBEDDING_SIZE = 128
 SAME_PERSON_DISTANCE = 0.6  # dlib's own limit: 99.4 % right on Labeled Faces in the Wild
@@ -85,14 +86,9 @@ def face_chip(frame: np.ndarray, keypoints_px: np.ndarray) -> np.ndarray:
     takes whole pixels.
     """
     places = (CHIP_PADDING + _PLACES) / (2 * CHIP_PADDING + 1) * CHIP_PX
-    here, there = (points @ (1, 1j) for points in (keypoints_px[list(_LANDMARKS)].astype(np.float64), places))
-    from_middle, to_middle = here - here.mean(), there - there.mean()
-    turn = np.vdot(from_middle, to_middle) / np.vdot(from_middle, from_middle)
+    turn, shift = fit_similarity(to_complex(keypoints_px[list(_LANDMARKS)]), to_complex(places))
     if abs(turn) < 0.5:  # a large face: shrink it first, or the pixels between are never looked at
         shrunk = cv2.resize(frame, None, fx=abs(turn), fy=abs(turn), interpolation=cv2.INTER_AREA)
         shares = np.array(shrunk.shape[1::-1]) / np.array(frame.shape[1::-1])  # whole pixels: not quite abs(turn)
         return face_chip(shrunk, keypoints_px * shares)
-    # OpenCV counts pixel centres at whole numbers: edge coordinate = centre coordinate + 1/2
-    shift = there.mean() - turn * here.mean() + (turn - 1) * (0.5 + 0.5j)
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-    return cv2.warpAffine(frame, matrix, (CHIP_PX, CHIP_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return warp_image(frame, complex(turn), complex(shift), (CHIP_PX, CHIP_PX), interpolation=cv2.INTER_LINEAR)

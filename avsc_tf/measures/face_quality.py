@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 
 from avsc_tf.features.keypoints import LEFT_EYE_CORNER, NOSE, RIGHT_EYE_CORNER
+from avsc_tf.signal.similarity import fit_similarity, to_complex, warp_image
 
 N_SCALES = 4  # of `texture_distance`, each half of the one before
 N_ORIENTATIONS = 4
 GABOR_PX, GABOR_SIGMA, GABOR_WAVELENGTH = 7, 1.6, 4.0
 NOISE_LEVELS = 4.0  # grey levels of filter response that count as nothing: the noise of GRID's compressed film
 NAN = float("nan")
+EYE_CORNERS = [RIGHT_EYE_CORNER, LEFT_EYE_CORNER]
 
 
 def edge_energy(frames: np.ndarray, keypoints_px: np.ndarray) -> float:
@@ -79,20 +81,10 @@ def eyes_laid_on(frames: np.ndarray, keypoints_px: np.ndarray, reference_px: np.
     """
     moved = np.empty_like(frames)
     for t, frame in enumerate(frames):
-        here, there = _eyes(keypoints_px[t]), _eyes(reference_px[t])
-        turn = (there[1] - there[0]) / (here[1] - here[0])
-        # OpenCV counts pixel centres at whole numbers: edge coordinate = centre coordinate + 1/2.
-        shift = there[0] - turn * here[0] + (turn - 1) * (0.5 + 0.5j)
-        matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-        side = (frame.shape[1], frame.shape[0])
-        moved[t] = cv2.warpAffine(frame, matrix, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        turn, shift = fit_similarity(*(to_complex(points[t][EYE_CORNERS]) for points in (keypoints_px, reference_px)))
+        size_px = (frame.shape[1], frame.shape[0])
+        moved[t] = warp_image(frame, complex(turn), complex(shift), size_px, interpolation=cv2.INTER_CUBIC)
     return moved
-
-
-def _eyes(points: np.ndarray) -> np.ndarray:
-    """complex [2]: outer corners of the person's right and left eye."""
-    corners = points[[RIGHT_EYE_CORNER, LEFT_EYE_CORNER]].astype(np.float64)
-    return corners[:, 0] + 1j * corners[:, 1]
 
 
 def _box(points: np.ndarray, size_px: int) -> tuple[slice, slice]:

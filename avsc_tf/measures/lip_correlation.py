@@ -15,9 +15,9 @@ import numpy as np
 
 from avsc_tf.core.errors import RecordError
 from avsc_tf.measures.canonical import canonical_pairs
-from avsc_tf.measures.lip_streams import within_speech
 from avsc_tf.measures.mouth import correlation
 from avsc_tf.measures.sync import MAX_OFFSET_FRAMES
+from avsc_tf.signal.speech import utterance_frames
 
 N_MEL_COMPONENTS, N_LIP_COMPONENTS = 20, 10  # more gain nothing on held-out sentences: docs/synchrony.md
 PENALTY = 0.03  # of a standardised dimension's variance
@@ -203,7 +203,7 @@ def naive_null(mel: np.ndarray, lips: np.ndarray, n_shifts: int = 20, *, fps: in
 def _used(mel: np.ndarray, lips: np.ndarray, fps: int) -> np.ndarray:
     """bool [T]: frames within the speech whose sound and lips are known."""
     n = min(len(mel), len(lips))
-    return within_speech(mel[:n], fps) & np.isfinite(mel[:n]).all(axis=1) & np.isfinite(lips[:n]).all(axis=1)
+    return utterance_frames(mel[:n], fps=fps) & np.isfinite(mel[:n]).all(axis=1) & np.isfinite(lips[:n]).all(axis=1)
 
 
 def _centred(mel: np.ndarray, lips: np.ndarray, used: np.ndarray) -> Streams:

@@ -13,10 +13,6 @@ from avsc_tf.features.keypoints import LIPS, eye_stabilised
 N_MELS = 80  # paper 3.1
 FMAX_HZ = 8000.0  # as in configs/paper.yaml
 LOG_FLOOR = 1e-4  # smallest mel magnitude, the same
-SPEECH_MARGIN_SECONDS = 0.2  # lips open before the sound and close after it
-_QUIETER = (
-    2.5  # nepers, 22 dB, under a clip's loud frames (95th percentile): no speech; digital silence changes nothing
-)
 
 
 def sync_streams(
@@ -65,16 +61,3 @@ def _mel_of_frames(waveform: np.ndarray, sample_rate_hz: int, fps: int) -> np.nd
     half = per_frame // 2  # of silence: frame k is centred on sample k * per_frame, which is the end of frame k - 1
     padded = np.pad(waveform, (half, per_frame - half))
     return mel_spectrogram(padded, acoustic, Timebase(fps, sample_rate_hz, per_frame))[1:].astype(np.float64)
-
-
-def within_speech(mel: np.ndarray, fps: int) -> np.ndarray:
-    """bool [T] of mel [T, n]: from 0.2 s before the first loud frame to 0.2 s after the last one.
-
-    Silence at both ends, with closed lips, correlates by itself and says little of synchrony.
-    """
-    level = mel.mean(axis=1)
-    loud = np.flatnonzero(level >= np.percentile(level, 95) - _QUIETER)
-    margin = round(SPEECH_MARGIN_SECONDS * fps)
-    inside = np.zeros(len(mel), bool)
-    inside[max(0, loud[0] - margin) : loud[-1] + 1 + margin] = True
-    return inside

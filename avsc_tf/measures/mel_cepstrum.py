@@ -19,6 +19,7 @@ from scipy.spatial.distance import cdist
 
 from avsc_tf.alignment.dtw import MAX_CELLS, warping_path
 from avsc_tf.core.errors import AlignmentError
+from avsc_tf.signal.speech import loud_frames
 
 COMPARED_AT_HZ = 16_000  # above 8 kHz speech is so weak that noise nobody hears would rule the figure
 ORDER = 24
@@ -143,7 +144,7 @@ def sounding(cepstra: np.ndarray) -> np.ndarray:
     if not len(cepstra):
         return np.zeros(0, np.intp)
     level = level_db(cepstra)
-    return np.flatnonzero(level > level.max() - SILENCE_BELOW_PEAK_DB)
+    return np.flatnonzero(loud_frames(level, drop=SILENCE_BELOW_PEAK_DB))
 
 
 def mel_cepstral_distortion(a: np.ndarray, b: np.ndarray) -> MelCepstralDistortion:

@@ -11,7 +11,6 @@ from scipy.fft import dct
 
 N_CEPSTRA = 24  # c1 to c24; c0 is loudness, which the distance leaves out
 DECIBEL = 10 / np.log(10) * np.sqrt(2)
-SPEECH_BELOW_PEAK = 5.0  # nepers (43 dB): without labels, speech is what comes so near to the loudest band
 
 
 def mel_cepstrum(log_mel: np.ndarray) -> np.ndarray:
@@ -37,8 +36,3 @@ def mel_cepstral_distortion_db(log_mel: np.ndarray, reference: np.ndarray) -> fl
 def log_mel_l1(log_mel: np.ndarray, reference: np.ndarray) -> float:
     """Mean absolute difference of two natural-log mel spectrograms, in nepers."""
     return float(np.abs(np.asarray(log_mel, np.float64) - reference).mean()) if len(log_mel) else float("nan")
-
-
-def audible(log_mel: np.ndarray) -> np.ndarray:
-    """Frames whose loudest band comes within 43 dB of the clip's: bool [frames]."""
-    return log_mel.max(axis=1) > log_mel.max() - SPEECH_BELOW_PEAK

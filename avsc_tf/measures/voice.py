@@ -9,12 +9,12 @@ import librosa
 import numpy as np
 import soxr
 
+from avsc_tf.signal.speech import frames_with_voice_level
+
 PITCH_RATE_HZ = 16_000
 PITCH_HOP_SECONDS = 0.01
 PITCH_RANGE_HZ = (65.0, 450.0)
 PITCH_FRAME_SAMPLES = 1024  # four periods of the lowest pitch
-QUIET_NATS = 2.8  # 24 dB below the loud frames no voice is counted, as in the pretraining's pitch labels
-LOUD_PERCENTILE = 98
 
 STOI_RATE_HZ = 10_000  # the measure's own rate
 
@@ -87,9 +87,8 @@ def audible_voice(track: PitchTrack, log_mel: np.ndarray, reference: np.ndarray,
         log_mel: natural-log mel of what the track was read from, [frames, n_mels].
         reference: that of the natural recording; its 98th percentile (strongest band a frame) is "loud".
     """
-    quiet_below = np.percentile(reference.max(axis=1), LOUD_PERCENTILE) - QUIET_NATS
     nearest = np.clip(np.round(track.seconds * mel_fps).astype(int), 0, len(log_mel) - 1)
-    return track.where(log_mel.max(axis=1)[nearest] > quiet_below)
+    return track.where(frames_with_voice_level(log_mel, reference)[nearest])
 
 
 def predicted_mos(waveform: np.ndarray, sample_rate_hz: int) -> float | None:

@@ -1,1 +1,1 @@
-"""Computations that several rooms share: companding, where speech is."""
+"""Computations that several rooms share: companding, where speech is, similarity transforms."""

@@ -1,12 +1,11 @@
-"""Where an utterance may be cut: in the middle of its pauses, so that its parts can be spoken at the same time."""
+"""Cuts of an utterance in the middle of its pauses, so that its parts can be synthesised at the same time."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-LOUD_PERCENTILE = 95.0  # of the frames' levels: the utterance's own loudness
-PAUSE_DROP_NATS = 3.5  # 30 dB below it; vowels and fricatives lie within 25 dB
+from avsc_tf.signal.speech import pause_runs
 
 
 def pause_cuts(log_mel: NDArray[np.float32], *, least_frames: int) -> list[int]:
@@ -15,13 +14,5 @@ def pause_cuts(log_mel: NDArray[np.float32], *, least_frames: int) -> list[int]:
     Args:
         log_mel: [frames, n_mels], natural log.
     """
-    quiet = _levels(log_mel) < np.percentile(_levels(log_mel), LOUD_PERCENTILE) - PAUSE_DROP_NATS
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8)))
-    pauses = [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
-    inner = [(start, stop) for start, stop in pauses if start > 0 and stop < len(log_mel)]
-    return [(start + stop) // 2 for start, stop in inner if stop - start >= least_frames]
-
-
-def _levels(log_mel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Natural log of each frame's mean over the bands."""
-    return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
+    inner = [(start, end) for start, end in pause_runs(log_mel) if start > 0 and end < len(log_mel)]
+    return [(start + end) // 2 for start, end in inner if end - start >= least_frames]

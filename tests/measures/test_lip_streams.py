@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avsc_tf.core.errors import MediaError
-from avsc_tf.measures.lip_streams import sync_streams, within_speech
+from avsc_tf.measures.lip_streams import sync_streams
 
 FPS = 25
 
@@ -62,12 +62,3 @@ def test_what_cannot_be_laid_side_by_side_is_refused(keypoints: np.ndarray) -> N
         sync_streams(np.zeros(22050), 22050, keypoints, 24)
     with pytest.raises(MediaError, match="300 samples and 9 pictures"):
         sync_streams(np.zeros(300), 16000, keypoints, FPS)
-
-
-def test_speech_begins_and_ends_with_its_loud_frames() -> None:
-    mel = np.full((60, 4), -6.0)
-    mel[20:30] = mel[35:40] = -2.0
-    expected = list(range(15, 45))  # 5 frames, 0.2 s, on each side; the pause counts
-    assert np.flatnonzero(within_speech(mel, FPS)).tolist() == expected
-    mel[:10] = -9.2  # digital silence
-    assert np.flatnonzero(within_speech(mel, FPS)).tolist() == expected

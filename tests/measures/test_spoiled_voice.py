@@ -18,6 +18,7 @@ from avsc_tf.measures.duration import duration_agreement
 from avsc_tf.measures.loudness import loudness_difference_db
 from avsc_tf.measures.mel_cepstrum import waveform_distortion
 from avsc_tf.measures.pitch_contour import PitchAgreement, pitch_agreement
+from avsc_tf.signal.speech import audible_frames
 
 RATE_HZ = 48_000
 SENTENCE = "kyouwa, akai sakana o tabemashita"
@@ -87,7 +88,7 @@ def test_distortion_is_blind_to_loudness_and_delay(natural):
 
 def test_distortion_of_mel_frames_ranks_alike_but_minds_delay(natural, second_take, mel_of):
     reference = mel_of(natural)
-    speech = spectrum.audible(reference)
+    speech = audible_frames(reference)
 
     def both(mel):
         mel = mel[: len(reference)][speech[: len(mel)]]

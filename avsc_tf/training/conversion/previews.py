@@ -13,7 +13,8 @@ import tensorflow as tf
 from avsc_tf.corpus.reader import Records
 from avsc_tf.features.statistics import split_facial
 from avsc_tf.measures.mouth import mouth_agreement
-from avsc_tf.measures.spectrum import audible, mel_cepstral_distortion_db
+from avsc_tf.measures.spectrum import mel_cepstral_distortion_db
+from avsc_tf.signal.speech import audible_frames
 from avsc_tf.training.engine.callbacks import Preview
 from avsc_tf.training.engine.previews import face_strips, mean_known, mel_picture, one_an_emotion
 
@@ -38,7 +39,7 @@ class Aligned:
     @property
     def heard(self) -> np.ndarray:
         """Frames in which the target is audible: bool [frames]."""
-        return audible(self.target_mel)
+        return audible_frames(self.target_mel)
 
 
 @dataclass(frozen=True)

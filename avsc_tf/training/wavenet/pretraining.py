@@ -21,6 +21,7 @@ from avsc_tf.datasets.recordings import Recording, find_recordings, is_held_out
 from avsc_tf.datasets.waveform import CropSampler
 from avsc_tf.features.pitch import HIGHEST_F0_HZ, LOWEST_F0_HZ, PACKAGED_PITCH, PitchEstimator
 from avsc_tf.models.wavenet import WaveNet, build_wavenet
+from avsc_tf.signal.speech import frames_with_voice_level
 from avsc_tf.training.engine.devices import ONE_DEVICE, Devices
 from avsc_tf.training.engine.loop import History
 from avsc_tf.training.wavenet.pitch import train_pitch_estimator
@@ -34,7 +35,6 @@ PITCH_NAME = "pitch.npz"
 PITCH_TRAINING_STEPS = 5500
 PULSE_TRAINS = 120  # four minutes beside the speech
 PITCH_TRAINING_FRAMES = 2_000_000  # 2.8 hours; pYIN takes about as long
-QUIET_NATS = 2.8  # 24 dB
 LEAST_STD = 0.1  # added: a band that is hardly ever heard must not be blown up
 
 
@@ -119,7 +119,6 @@ def _f0_label(recording: Recording, config: Config) -> np.ndarray:
         frame_length=1024 * rate_hz // 16000,
         hop_length=len(recording.waveform) // len(recording.mel),
     )
-    level = recording.mel.max(axis=1)  # natural log of the strongest band
-    loud = level > np.percentile(level, 98) - QUIET_NATS
-    f0_hz, voiced = f0_hz[: len(level)], voiced[: len(level)]
+    loud = frames_with_voice_level(recording.mel)
+    f0_hz, voiced = f0_hz[: len(loud)], voiced[: len(loud)]
     return np.where(voiced & loud & (f0_hz > 1.04 * LOWEST_F0_HZ), f0_hz, 0.0).astype(np.float32)
