@@ -87,8 +87,9 @@ def face_chip(frame: np.ndarray, keypoints_px: np.ndarray) -> np.ndarray:
     """
     places = (CHIP_PADDING + _PLACES) / (2 * CHIP_PADDING + 1) * CHIP_PX
     turn, shift = fit_similarity(to_complex(keypoints_px[list(_LANDMARKS)]), to_complex(places))
-    if abs(turn) < 0.5:  # a large face: shrink it first, or the pixels between are never looked at
-        shrunk = cv2.resize(frame, None, fx=abs(turn), fy=abs(turn), interpolation=cv2.INTER_AREA)
-        shares = np.array(shrunk.shape[1::-1]) / np.array(frame.shape[1::-1])  # whole pixels: not quite abs(turn)
+    scale = float(abs(turn))
+    if scale < 0.5:  # a large face: shrink it first, or the pixels between are never looked at
+        shrunk = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        shares = np.array(shrunk.shape[1::-1]) / np.array(frame.shape[1::-1])  # whole pixels: not quite `scale`
         return face_chip(shrunk, keypoints_px * shares)
     return warp_image(frame, complex(turn), complex(shift), (CHIP_PX, CHIP_PX), interpolation=cv2.INTER_LINEAR)
