@@ -42,6 +42,7 @@ from avsc_tf.features.statistics import join_facial
 from avsc_tf.losses.waveform import ClassSurprise
 from avsc_tf.measures import voice
 from avsc_tf.measures.spectrum import log_mel_l1
+from avsc_tf.signal.pcm import to_float32
 from avsc_tf.signal.speech import audible_frames
 from avsc_tf.training.wavenet.converted_features import conversion_of_run, converted_recordings
 from avsc_tf.training.wavenet.train import train_wavenet
@@ -132,7 +133,7 @@ def _natural_sentences(records: Records, kept: set[str]) -> list[Asked]:
         if clip["utterance"] in kept:
             mel = records.statistics.standardise("target", "mel", clip["mel"])
             facial = join_facial(clip["vgg"], clip["keypoints"])
-            pitch = voice.track_pitch(clip["waveform"].astype(np.float32) / 32768, records.config.time.sample_rate_hz)
+            pitch = voice.track_pitch(to_float32(clip["waveform"]), records.config.time.sample_rate_hz)
             facial = records.statistics.standardise("target", "facial", facial)
             sentences.append(Asked(clip["utterance"], mel, facial, clip["mel"], pitch))
     return sentences

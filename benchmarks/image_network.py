@@ -35,7 +35,8 @@ from avsc_tf.corpus.reader import Records, decode_frames, open_records
 from avsc_tf.evaluation.figures import Table
 from avsc_tf.evaluation.held_out import Folders, Sentence, held_out_sentences
 from avsc_tf.evaluation.rows import TrivialAnswers
-from avsc_tf.features.face import LIPS, FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
+from avsc_tf.features.keypoints import LIPS
 from avsc_tf.features.statistics import join_facial, unflatten_keypoints
 from avsc_tf.measures import face_quality, picture
 from avsc_tf.measures import tracked_face as face

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config, load_config
 from avsc_tf.core.timebase import Timebase
-from avsc_tf.features.face import FaceTracker, face_clip
+from avsc_tf.features.face import face_clip
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.features.keypoints import mouth_opening
 from avsc_tf.measures import sync
 from avsc_tf.measures.lip_correlation import LipCorrelation, Streams, naive_canonical_r, naive_null

@@ -13,7 +13,7 @@ import numpy as np
 from avsc_tf.alignment.dtw import averaged_distance, rms_distance, tie_mel
 from avsc_tf.core.errors import AlignmentError
 from avsc_tf.core.timebase import Timebase
-from avsc_tf.features.face import LIPS, eye_stabilised
+from avsc_tf.features.keypoints import LIPS, stabilise_by_eyes
 from avsc_tf.features.statistics import Statistics, join_facial
 
 # Chosen on the demo corpus by the error against true phone times and by how far pairs cost less than non-pairs.
@@ -89,5 +89,5 @@ def _facial(clip: Features) -> np.ndarray | None:
 
 def _lips(keypoints: np.ndarray) -> np.ndarray:
     """Eye-stabilised lips of mean 0 and deviation 1 within the clip: [T, n_keypoints, 2] to [T, 2 * lips]."""
-    lips = eye_stabilised(keypoints)[:, LIPS].reshape(len(keypoints), -1)
+    lips = stabilise_by_eyes(keypoints)[:, LIPS].reshape(len(keypoints), -1)
     return (lips - lips.mean(axis=0)) / (lips.std(axis=0) + LIPS_STD_FLOOR)

@@ -28,7 +28,8 @@ from avsc_tf.core.config import Config
 from avsc_tf.core.errors import AvscError, MediaError
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
-from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
+from avsc_tf.features.partial_clip import PartialClip, clip_statistics, missing_stream, read_clip
+from avsc_tf.features.smoothing import smooth_keypoints
 from avsc_tf.features.statistics import (
     Statistics,
     flatten_keypoints,
@@ -36,7 +37,6 @@ from avsc_tf.features.statistics import (
     split_facial,
     unflatten_keypoints,
 )
-from avsc_tf.features.steadying import steadied
 from avsc_tf.media.clips import ClipSource, separate_sound, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
@@ -113,7 +113,7 @@ class Converter:
             sync = replace(self.config.sync, audio_track=self.audio_track)
             self._extractor = ClipExtractor(replace(self.config, sync=sync))
         source = read_clip(self._extractor, _with_own_sound(clip), sound=self.has_voice, picture=self.has_face)
-        missing = missing_of(source)
+        missing = missing_stream(source)
         if self.modalities == SEPARATE and missing:
             made = "voice" if missing == "sound" else "face"
             raise MediaError(
@@ -128,7 +128,7 @@ class Converter:
         Somebody else than the source speaker (`is_unfamiliar`) is standardised by the clip's own mean and deviation:
         by the source speaker's, every feature would lie far outside of what the networks know.
         """
-        statistics = own_statistics(source) if self.is_unfamiliar(source) else self.statistics
+        statistics = clip_statistics(source) if self.is_unfamiliar(source) else self.statistics
         n_mel = self.timebase.mel_frames_in(source.n_frames)
         mel = np.zeros((n_mel, self.config.acoustic.n_mels), np.float32)
         facial = np.zeros((source.n_frames, self.config.face.n_facial), np.float32)
@@ -207,7 +207,7 @@ class Converter:
         n_values = 2 * self.config.face.n_keypoints
         vgg, flat = facial[:, :-n_values], facial[:, -n_values:]
         keypoints = unflatten_keypoints(self.statistics.restore("target", "keypoints", flat))
-        steady = steadied(
+        steady = smooth_keypoints(
             keypoints, head_frames=image.steady_head_seconds * fps, face_frames=image.steady_face_seconds * fps
         )
         flat = self.statistics.standardise("target", "keypoints", flatten_keypoints(steady))
@@ -304,7 +304,7 @@ class Converter:
         notes = clip_notes(
             source,
             is_unfamiliar=self.is_unfamiliar(source),
-            missing=missing_of(source) if self.modalities == "audio_visual" else "",
+            missing=missing_stream(source) if self.modalities == "audio_visual" else "",
             modality_dropout=self.config.conversion.modality_dropout,
         )
         if notes:

@@ -12,7 +12,7 @@ from avsc_tf.core.schema import CLIP
 from avsc_tf.corpus.reader import Records, choose, clip_stem, decode_frames
 from avsc_tf.datasets.batches import WHOLE, Share, batches
 from avsc_tf.datasets.rows import Rows, open_rows
-from avsc_tf.features.face import LIPS
+from avsc_tf.features.keypoints import LIPS
 from avsc_tf.features.statistics import join_facial
 
 NAMES = ("mel", "keypoints", "vgg", "frames")

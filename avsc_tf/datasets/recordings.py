@@ -18,7 +18,7 @@ from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError
 from avsc_tf.corpus.splits import digest_split
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.linear_prediction import coefficients_of
+from avsc_tf.features.linear_prediction import prediction_coefficients
 from avsc_tf.features.pitch import Pitch, PitchEstimator
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.clip_files import FilesByName, by_name, is_audio, separate_sound
@@ -111,7 +111,7 @@ def side_information(
 ) -> tuple[Pitch | None, Floats | None]:
     """Pitch and prediction filter as the sampler will see them: from the mel, never from the waveform."""
     pitch = estimator(mel) if estimator else None
-    return pitch, coefficients_of(mel, config) if config.wavenet.prediction_order else None
+    return pitch, prediction_coefficients(mel, config) if config.wavenet.prediction_order else None
 
 
 def with_side_information(

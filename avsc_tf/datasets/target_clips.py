@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from avsc_tf.core.config import Config
 from avsc_tf.core.schema import CLIP
 from avsc_tf.corpus.reader import Records, choose, clip_stem
@@ -13,6 +11,7 @@ from avsc_tf.datasets.recordings import Recording, StreamedRecordings, resample_
 from avsc_tf.datasets.rows import StreamedRows
 from avsc_tf.features.pitch import PitchEstimator
 from avsc_tf.features.statistics import join_facial
+from avsc_tf.signal.pcm import to_float32
 
 
 class StreamedClips(StreamedRecordings):
@@ -32,7 +31,7 @@ class StreamedClips(StreamedRecordings):
     def bare(self, k: int) -> Recording:
         clip = self._rows.read(k, 0, int(self.video_frames[k]))
         facial = self._statistics.standardise("target", "facial", join_facial(clip["vgg"], clip["keypoints"]))
-        waveform = resample_for_wavenet(clip["waveform"].astype(np.float32) / 32768.0, self.config)
+        waveform = resample_for_wavenet(to_float32(clip["waveform"]), self.config)
         return Recording(self.name(k), waveform, clip["mel"], facial)
 
 

@@ -21,6 +21,7 @@ from avsc_tf.evaluation.figures import Table, copy_figures
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.measures import voice
 from avsc_tf.media.mux import write_sound
+from avsc_tf.signal.pcm import to_float32
 
 FILE_NAME = "copy_synthesis.json"
 CLIPS_A_CALL = 8
@@ -96,7 +97,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def natural_waveform(clip: Mapping[str, Any]) -> np.ndarray:
     """float32 [samples] of a recorded clip, full scale 1."""
-    return clip["waveform"].astype(np.float32) / 32768
+    return to_float32(clip["waveform"])
 
 
 def read_copy_synthesis(out: Path) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ from avsc_tf.core.errors import MediaError
 from avsc_tf.evaluation.copy_synthesis import write_json
 from avsc_tf.evaluation.drift import MIN_WINDOWS, WINDOW_SECONDS, drift
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ
-from avsc_tf.features.face import N_KEYPOINTS, FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
+from avsc_tf.features.keypoints import N_KEYPOINTS
 from avsc_tf.measures.lip_correlation import LipCorrelation
 from avsc_tf.measures.lip_streams import sync_streams
 from avsc_tf.media.audio import read_audio

@@ -11,7 +11,7 @@ from avsc_tf.core.config import Config
 from avsc_tf.evaluation.figures import feature_figures
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.rows import Answer
-from avsc_tf.features.face import mouth_opening, mouth_width
+from avsc_tf.features.keypoints import mouth_opening, mouth_width
 from avsc_tf.features.statistics import Statistics, join_facial, split_facial
 from avsc_tf.measures import sync
 from avsc_tf.measures.canonical import canonical_correlation

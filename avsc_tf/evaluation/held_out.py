@@ -25,9 +25,11 @@ from avsc_tf.evaluation.timeline import (
     warp_mel,
 )
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.face import FaceTracker, face_clip
+from avsc_tf.features.face import face_clip
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.video import read_frames
+from avsc_tf.signal.pcm import to_float32
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Sentence:
     def waveform(self, speaker: str) -> np.ndarray:
         """float32 [samples] of "source" or "target", full scale 1."""
         clip = self.source if speaker == "source" else self.target
-        return clip["waveform"].astype(np.float32) / 32768
+        return to_float32(clip["waveform"])
 
 
 def held_out_sentences(records: Records, folders: Folders) -> list[Sentence]:

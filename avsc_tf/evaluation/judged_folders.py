@@ -28,7 +28,7 @@ from avsc_tf.evaluation.videos.material import (
 )
 from avsc_tf.evaluation.videos.measure import map_by_cepstra
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, Watched, watch
-from avsc_tf.features.face import FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.media.clip_files import files_of_clip, separate_sound
 from avsc_tf.media.clips import ClipSource, find_clips
 from avsc_tf.media.sources import MANIFEST_NAME

@@ -40,6 +40,7 @@ from avsc_tf.evaluation.videos.material import (
 from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.media.clips import find_clips
 from avsc_tf.media.mux import write_video
+from avsc_tf.signal.pcm import to_float32
 from avsc_tf.vocoder.griffin_lim import griffin_lim
 
 SENTENCES_A_BATCH = 16
@@ -109,7 +110,7 @@ class TrainingClips:
         scale = config.image.size_px / config.face.crop_px
         for clip in self.records.clips("target", "train", only=("utterance", "waveform", "keypoints", "frames")):
             middle = decode_frames([clip["frames"][len(clip["frames"]) // 2]])[0]
-            waveform = clip["waveform"].astype(np.float32) / 32768
+            waveform = to_float32(clip["waveform"])
             yield NaturalClip(
                 clip["utterance"],
                 waveform,

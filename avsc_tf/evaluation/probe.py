@@ -18,7 +18,7 @@ from avsc_tf.evaluation.figures import Table, figure_entry
 from avsc_tf.evaluation.from_features import Convert, Streams, answer_of, conversion_figures, source_streams
 from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.timeline import picture_seconds, warp_frames
-from avsc_tf.features.face import LIPS
+from avsc_tf.features.keypoints import LIPS
 from avsc_tf.features.statistics import Statistics, flatten_keypoints
 
 INPUTS = ("mel", "facial")

@@ -21,7 +21,7 @@ from avsc_tf.evaluation.held_out import Sentence
 from avsc_tf.evaluation.recipe import recipe
 from avsc_tf.evaluation.rows import LABELS, Answer
 from avsc_tf.evaluation.texts import MISSING, interval_text, number_text
-from avsc_tf.features.face import mouth_opening
+from avsc_tf.features.keypoints import mouth_opening
 from avsc_tf.media.audio import read_audio
 
 TEMPLATE = "report.html"

@@ -27,11 +27,13 @@ from avsc_tf.evaluation.held_out import (
 )
 from avsc_tf.evaluation.report import Shown, write_report
 from avsc_tf.evaluation.rows import Answer, TrivialAnswers
-from avsc_tf.features.face import FaceTracker, mouth_opening
+from avsc_tf.features.face_mesh import FaceTracker
+from avsc_tf.features.keypoints import mouth_opening
 from avsc_tf.measures import tracked_face as face
 from avsc_tf.measures import voice
 from avsc_tf.media.audio import read_audio
 from avsc_tf.media.video import read_frames
+from avsc_tf.signal.pcm import to_float32
 
 FIGURES_NAME = "figures.json"
 REPORT_NAME = "report.html"
@@ -123,7 +125,7 @@ def _pitch_range(records: Records, speaker: str) -> PitchRange:
     clips = list(records.clips(speaker, "train", only=("waveform",)))
     chosen = clips[:: max(1, len(clips) // PITCH_CLIPS)]
     rate_hz = records.config.time.sample_rate_hz
-    return PitchRange.of([voice.track_pitch(c["waveform"].astype(np.float32) / 32768, rate_hz) for c in chosen])
+    return PitchRange.of([voice.track_pitch(to_float32(c["waveform"]), rate_hz) for c in chosen])
 
 
 def _main_folder(work: _Work) -> Path:

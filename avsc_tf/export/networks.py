@@ -17,8 +17,8 @@ from avsc_tf.export.signatures import (
     features,
     sizes_of,
 )
+from avsc_tf.export.smoothing import smooth_keypoints
 from avsc_tf.export.standardising import Standardising, flat, split
-from avsc_tf.export.steadying import steadied
 from avsc_tf.export.utterances import checked, each
 
 Tensor = Any
@@ -135,7 +135,7 @@ class Networks:
         image, fps = self.config.image, self.config.time.video_fps
         vgg, _ = split(facial, self.n_keypoints)
         keypoints = self.standardising.restored({"facial": facial}, self.n_keypoints)["keypoints"]
-        steady = steadied(
+        steady = smooth_keypoints(
             keypoints, head_frames=image.steady_head_seconds * fps, face_frames=image.steady_face_seconds * fps
         )
         mean, std = self.standardising.of("target", "keypoints")

@@ -99,7 +99,7 @@ def _best_path(score: Tensor) -> Tensor:
 
 
 class PredictionFilter:
-    """As `features.linear_prediction.coefficients_of`."""
+    """As `features.linear_prediction.prediction_coefficients`."""
 
     def __init__(self, config: Config):
         net = config.wavenet

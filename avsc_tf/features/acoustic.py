@@ -1,4 +1,4 @@
-"""Mel spectrogram (paper section 3.1: 80 bands, window 25 ms, hop 5 ms) and its pseudo-inverse. NumPy only."""
+"""Mel spectrogram (paper section 3.1: 80 bands, window 25 ms, hop 5 ms). NumPy only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRAMES_A_BLOCK = 256  # bounds the memory of a long recording: 256 x 1025 compl
 
 @lru_cache(maxsize=8)
 def mel_filterbank(acoustic: AcousticConfig, sample_rate_hz: int) -> np.ndarray:
-    """Slaney filterbank of librosa, area-normalised: float32 [n_mels, fft_length // 2 + 1], read-only."""
+    """Area-normalised Slaney filterbank of librosa: float32 [n_mels, fft_length // 2 + 1], read-only."""
     import librosa
 
     bank = librosa.filters.mel(
@@ -27,14 +27,6 @@ def mel_filterbank(acoustic: AcousticConfig, sample_rate_hz: int) -> np.ndarray:
     ).astype(np.float32)
     bank.setflags(write=False)
     return bank
-
-
-@lru_cache(maxsize=8)
-def _mel_pseudo_inverse(acoustic: AcousticConfig, sample_rate_hz: int) -> np.ndarray:
-    """Moore-Penrose inverse of the filterbank: float32 [fft_length // 2 + 1, n_mels]."""
-    inverse = np.linalg.pinv(mel_filterbank(acoustic, sample_rate_hz).astype(np.float64)).astype(np.float32)
-    inverse.setflags(write=False)
-    return inverse
 
 
 def hann_window(acoustic: AcousticConfig, sample_rate_hz: int) -> np.ndarray:
@@ -50,10 +42,12 @@ def mel_spectrogram(waveform: np.ndarray, acoustic: AcousticConfig, timebase: Ti
     `librosa.feature.melspectrogram(power=1, center=True)` without its last frame, floored and logged.
 
     Args:
-        waveform: float [samples], mono, full scale 1, at `timebase.sample_rate_hz`. What follows the last whole
-            video frame only enters the windows that reach into it.
+        waveform: float [samples], mono, full scale 1, at `timebase.sample_rate_hz`. Samples after the last whole
+            video frame only enter the windows that reach them.
+
     Returns:
         float32 [mel_per_video * T, n_mels] with T whole video frames, each at least log(`log_floor`).
+
     Raises:
         ValueError: not one-dimensional, or shorter than one video frame.
     """
@@ -73,9 +67,3 @@ def mel_spectrogram(waveform: np.ndarray, acoustic: AcousticConfig, timebase: Ti
         spectrum = scipy.fft.rfft(frames[block] * window, acoustic.fft_length, axis=1)
         mel[block] = np.abs(spectrum) @ bank.T
     return np.log(np.maximum(mel, np.float32(acoustic.log_floor)))
-
-
-def mel_to_magnitude(mel: np.ndarray, acoustic: AcousticConfig, timebase: Timebase) -> np.ndarray:
-    """Linear magnitudes whose mel spectrum is nearest: [frames, n_mels] natural log -> [frames, bins], at least 0."""
-    inverse = _mel_pseudo_inverse(acoustic, timebase.sample_rate_hz)
-    return np.maximum(np.exp(mel).astype(np.float32) @ inverse.T, 0.0)

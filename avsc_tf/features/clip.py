@@ -1,4 +1,4 @@
-"""Every feature of one clip, as preparation and conversion both need it."""
+"""All features of one clip, for preparation and for conversion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.appearance import Vgg19Features
-from avsc_tf.features.face import FaceClip, FaceTracker, face_clip, face_notes
+from avsc_tf.features.face import FaceClip, face_clip, face_notes
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.features.health import SoundHealth, sound_health
 from avsc_tf.media.audio import read_audio, recorded_samples
 from avsc_tf.media.clips import (
@@ -29,31 +30,31 @@ from avsc_tf.media.clips import (
 )
 from avsc_tf.media.synchrony import Synchrony
 from avsc_tf.media.video import picture_notes, probe_video
+from avsc_tf.signal.pcm import to_int16
 
 PNG_COMPRESSION = 1
-LONG_CLIP_SECONDS = 30.0  # a longer clip gets a note: it is a session rather than a sentence
-_INT16_SCALE = 32768
+LONG_CLIP_SECONDS = 30.0  # a longer clip gets a note: it is probably not one sentence
 
 
 @dataclass(frozen=True)
 class CropPath:
-    """Where the crops of T frames lay in the recorded picture; `features.crop.to_frame` leads keypoints back to it."""
+    """Position of the crops of T frames in the recorded picture; `features.crop.to_frame` inverts it."""
 
     centres: np.ndarray  # [T, 2] float32, pixels of the upright frame
-    side: np.ndarray  # [] float32, the same
+    side: np.ndarray  # [] float32, pixels of the upright frame
     frame_size: np.ndarray  # [2] int32, width and height
 
 
 @dataclass(frozen=True)
 class ClipMeasures:
-    """How good the take is, for the corpus report."""
+    """Quality of a recording, for the corpus report."""
 
-    face_share: float  # frames with a face, before gaps were filled
-    gaps: tuple[tuple[float, float], ...]  # filled: start and end, seconds
-    n_faces: int  # most seen at once
+    face_share: float  # share of frames with a face, before gaps are filled
+    gaps: tuple[tuple[float, float], ...]  # start and end of each filled gap, seconds
+    n_faces: int  # largest number of faces in one frame
     sound: SoundHealth
-    synchrony: Synchrony | None  # of sound recorded apart
-    notes: tuple[str, ...] = ()  # what the files hold beside one plain recording, and what was chosen of it
+    synchrony: Synchrony | None  # of sound from a separate recorder
+    notes: tuple[str, ...] = ()  # other content of the files, and what was selected
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class ClipFeatures:
     vgg: np.ndarray  # [T, n_vgg] float16
     frames: tuple[bytes, ...]  # [T] PNG, image.size_px square
     waveform: np.ndarray  # [samples] int16 at time.sample_rate_hz
-    crop: CropPath | None = None  # always there for a clip that was read
-    measures: ClipMeasures | None = None  # the same
+    crop: CropPath | None = None  # set for every clip that was read from files
+    measures: ClipMeasures | None = None  # set for every clip that was read from files
 
     @property
     def n_frames(self) -> int:
@@ -74,13 +75,13 @@ class ClipFeatures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the clip's files."""
+        """Remarks on the clip's files for the user."""
         return self.measures.notes if self.measures is not None else ()
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A clip before VGG-19 has seen it."""
+    """All features of a clip but VGG-19's."""
 
     mel: np.ndarray
     faces: FaceClip
@@ -90,7 +91,7 @@ class _Reading:
 
 
 class ClipExtractor:
-    """Reads clips and computes their features; face tracker and VGG-19 are loaded once, when first needed."""
+    """Reads clips and computes their features. The face tracker and VGG-19 are loaded once, at first use."""
 
     def __init__(self, config: Config):
         self.config = config
@@ -105,22 +106,22 @@ class ClipExtractor:
             MediaError: a file cannot be read, or holds no sound or no picture.
             FaceError: the face is lost for longer than the settings allow.
         """
-        return self._seen(self._read(single_clip(clip) if isinstance(clip, Path) else clip))
+        return self._complete(self._read(single_clip(clip) if isinstance(clip, Path) else clip))
 
     def picture(self, clip: ClipSource) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """Keypoints [T, n_keypoints, 2], VGG feature [T, n_vgg] and notes of a picture whose sound does not count.
+        """Features of the picture alone: keypoints [T, n_keypoints, 2], VGG feature [T, n_vgg] and notes.
 
         Raises:
             MediaError, FaceError: as `__call__`.
         """
         fps = self._timebase.video_fps
-        n_frames = self._some(probe_video(clip.video).frames_at(fps), clip)
+        n_frames = self._at_least_one(probe_video(clip.video).frames_at(fps), clip)
         faces = self._faces(ClipFrames(clip.video, fps, n_frames), clip)
         notes = (*picture_notes(clip.video), *face_notes(faces), *self._length_notes(n_frames))
         return faces.keypoints, self._appearance(faces.crops), notes
 
     def sound(self, clip: ClipSource) -> tuple[np.ndarray, int, tuple[str, ...]]:
-        """Mel [T * mel_per_video, n_mels], T (the nearest number of frames) and notes of a sound without its picture.
+        """Features of the sound alone: mel [T * mel_per_video, n_mels], T (the nearest number of frames) and notes.
 
         Raises:
             MediaError: as `__call__`.
@@ -128,7 +129,9 @@ class ClipExtractor:
         timebase = self._timebase
         path, track = sound_of(clip, self.config.sync)
         waveform = read_audio(path, sample_rate_hz=timebase.sample_rate_hz, track=track)
-        n_frames = self._some(timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2), clip)
+        n_frames = self._at_least_one(
+            timebase.video_frames_in(len(waveform) + timebase.samples_per_video_frame // 2), clip
+        )
         n_samples = timebase.samples_in(n_frames)
         waveform = np.pad(waveform[:n_samples], (0, max(0, n_samples - len(waveform))))
         notes = (*clip_sound_notes(clip, waveform, self.config.sync), *self._length_notes(n_frames))
@@ -140,27 +143,27 @@ class ClipExtractor:
             return ()
         return (f"lasts {seconds:.0f} s, longer than a sentence; a cue list cuts it into clips (docs/record.md)",)
 
-    def _some(self, n_frames: int, clip: ClipSource) -> int:
+    def _at_least_one(self, n_frames: int, clip: ClipSource) -> int:
         if n_frames <= 0:
             raise MediaError(f"{clip.video}: is shorter than one frame of 1/{self._timebase.video_fps} s. Record more.")
         return n_frames
 
     def one_ahead(self, clips: Iterable[ClipSource]) -> Iterator[Callable[[], ClipFeatures]]:
-        """For each clip in turn a call that gives its features or raises as `__call__` does.
+        """Yield one function per clip, which returns the clip's features or raises as `__call__` does.
 
-        The next clip is read and tracked on a thread of its own while VGG-19 sees this one.
+        A thread reads and tracks the next clip while VGG-19 processes this one.
         """
         with ThreadPoolExecutor(max_workers=1) as reader:
             readings: deque[Future[_Reading]] = deque()
             for clip in clips:
                 readings.append(reader.submit(self._read, clip))
                 if len(readings) > 1:
-                    yield partial(self._finished, readings.popleft())
+                    yield partial(self._complete_future, readings.popleft())
             while readings:
-                yield partial(self._finished, readings.popleft())
+                yield partial(self._complete_future, readings.popleft())
 
-    def _finished(self, reading: Future[_Reading]) -> ClipFeatures:
-        return self._seen(reading.result())
+    def _complete_future(self, reading: Future[_Reading]) -> ClipFeatures:
+        return self._complete(reading.result())
 
     def _read(self, clip: ClipSource) -> _Reading:
         loaded = load_clip(clip, self._timebase, sync=self.config.sync)
@@ -190,7 +193,7 @@ class ClipExtractor:
             notes=(*loaded.notes, *face_notes(faces), *self._length_notes(len(faces.keypoints))),
         )
 
-    def _seen(self, reading: _Reading) -> ClipFeatures:
+    def _complete(self, reading: _Reading) -> ClipFeatures:
         return ClipFeatures(
             mel=reading.mel,
             keypoints=reading.faces.keypoints,
@@ -213,18 +216,8 @@ class ClipExtractor:
         return face_clip(frames, self._tracker, face, fps=self._timebase.video_fps, place=str(clip.video))
 
 
-def prepare_clip(config: Config, clip: ClipSource | Path) -> ClipFeatures:
-    """Features of a single clip; for many, keep one `ClipExtractor`."""
-    return ClipExtractor(config)(clip)
-
-
-def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Full scale 1 to int16, rounded and clipped."""
-    return np.clip(np.rint(waveform * _INT16_SCALE), -_INT16_SCALE, _INT16_SCALE - 1).astype(np.int16)
-
-
 def encode_frames(crops: np.ndarray, *, size_px: int) -> tuple[bytes, ...]:
-    """uint8 [T, crop, crop, 3] RGB to PNG at `size_px`; each pixel is the mean of those it replaces."""
+    """Crops (uint8 [T, crop, crop, 3], RGB) as PNG of side `size_px`, scaled by the mean over areas."""
     import cv2
 
     pngs = []

@@ -1,4 +1,4 @@
-"""The square that is cut out of a frame around the face: its smooth path, its pixels, and the way back from them.
+"""The square crop around the face: its smooth path, its pixels, and the transforms to the frame and the recording.
 
 A pixel's centre lies at half numbers: x = 0 is the left edge of the picture, x = width the right one.
 """
@@ -12,14 +12,14 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-_MAX_SHIFT_SHARE = 0.1  # a crop is shifted this far off the face before the frame's border is repeated
-_SMOOTHING_SECONDS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.125)  # nods belong to the keypoints, walking to the crop
-_MAX_OFF_CENTRE_SHARE = 0.1  # of the side: the first of these that keeps the face so near the crop's middle is taken
+_MAX_SHIFT_SHARE = 0.1  # of the side: largest shift off the face before the frame's border is repeated
+_SMOOTHING_SECONDS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.125)  # keypoints carry nods, the crop carries walking
+_MAX_OFF_CENTRE_SHARE = 0.1  # of the side: the first time constant that keeps the face this near the centre applies
 
 
 @dataclass(frozen=True)
 class CropTransform:
-    """Frame to crop and back: a square of constant side, moving with `centres` [T, 2], scaled to `crop_px`."""
+    """Transform between frame and crop: a square of constant side around `centres` [T, 2], scaled to `crop_px`."""
 
     centres: np.ndarray
     side: float
@@ -29,22 +29,22 @@ class CropTransform:
         return (self.centres - self.side / 2)[:, None]  # [T, 1, 2]
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """[T, n, 2] pixels of the frame -> pixels of the crop."""
+        """Points [T, n, 2] in pixels of the frame -> pixels of the crop."""
         return ((points - self._corner()) * (self.crop_px / self.side)).astype(np.float32)
 
     def to_frame(self, points: np.ndarray) -> np.ndarray:
-        """[T, n, 2] pixels of the crop -> pixels of the frame."""
+        """Points [T, n, 2] in pixels of the crop -> pixels of the frame."""
         return (points * (self.side / self.crop_px) + self._corner()).astype(np.float32)
 
 
 def to_frame(keypoints: np.ndarray, crop_centres: np.ndarray, crop_side: float, crop_px: int) -> np.ndarray:
-    """Keypoints as stored in a record -> pixels of the frames they were seen in; all [T, n, 2], float32.
+    """Keypoints as stored in a record -> pixels of the upright frame, float32 [T, n, 2].
 
     Args:
         keypoints: [T, n, 2], pixels of the crop.
         crop_centres: [T, 2], pixels of the frame.
         crop_side: pixels of the frame.
-        crop_px: the setting `face.crop_px` of the record's settings.
+        crop_px: `face.crop_px` of the record's settings.
     """
     return CropTransform(np.asarray(crop_centres, np.float64), float(crop_side), crop_px).to_frame(keypoints)
 
@@ -57,7 +57,7 @@ def to_recorded(
     pixel_aspect: float,
     is_mirrored: bool = False,
 ) -> np.ndarray:
-    """Pixels of the upright, square-pixel frame [..., 2] -> pixels of the picture as it is stored in the file.
+    """Pixels of the upright, square-pixel frame [..., 2] -> pixels of the picture as stored in the file.
 
     Args:
         frame_size: width and height of the upright frame (a record's `frame_size`).
@@ -75,17 +75,17 @@ def to_recorded(
 
 
 def crop_path(face_centres: np.ndarray, side: float, frame_size: tuple[int, int], *, fps: int) -> np.ndarray:
-    """Centres of the crop [T, 2] for a face at `face_centres` [T, 2]: as smooth as still follows the face.
+    """Smooth path of the crop's centre [T, 2] for a face at `face_centres` [T, 2].
 
-    Penalised least squares on the second difference (Whittaker 1922), so that steady movement is followed without lag,
-    also at the ends. What is smoothed is the crop moved into the frame, so that it meets the border softly, too.
+    Penalised least squares on the second difference (Whittaker 1922) follows steady movement without lag, also at the
+    ends. The centres are moved into the frame before they are smoothed, so the crop approaches the border softly.
     """
-    wanted = inside(face_centres, side, frame_size)
-    return np.stack([_smooth_enough(column, _MAX_OFF_CENTRE_SHARE * side, fps) for column in wanted.T], axis=1)
+    targets = move_inside(face_centres, side, frame_size)
+    return np.stack([_smooth_enough(column, _MAX_OFF_CENTRE_SHARE * side, fps) for column in targets.T], axis=1)
 
 
 def _smooth_enough(track: np.ndarray, max_error: float, fps: int) -> np.ndarray:
-    """One coordinate [T], x or y: who walks across the picture does not make the crop bob."""
+    """Smooth one coordinate [T] as much as keeps the error below `max_error`."""
     for seconds in _SMOOTHING_SECONDS:
         smooth = smooth_track(track, seconds * fps)
         if np.abs(smooth - track).max() <= max_error:
@@ -94,8 +94,9 @@ def _smooth_enough(track: np.ndarray, max_error: float, fps: int) -> np.ndarray:
 
 
 def smooth_track(track: np.ndarray, frames: float) -> np.ndarray:
-    """[T], smoother (Whittaker 1922): a movement of angular frequency w, a frame, is multiplied by
-    1 / (1 + (w * frames)^4); 0 frames change nothing.
+    """Whittaker smoother (1922) of a track [T].
+
+    A movement of angular frequency w per frame is multiplied by 1 / (1 + (w * frames)^4); 0 frames change nothing.
     """
     n = len(track)
     if n < 3:
@@ -105,21 +106,21 @@ def smooth_track(track: np.ndarray, frames: float) -> np.ndarray:
 
 
 def path_jitter(centres: np.ndarray) -> float:
-    """Root mean square of the second difference of a path [T, 2], in its own unit a frame squared; T at least 3."""
+    """Root mean square of the second difference of a path [T, 2], T at least 3, in its unit per frame squared."""
     return float(np.sqrt(np.mean(np.sum(np.diff(centres, n=2, axis=0) ** 2, axis=1))))
 
 
-def inside(centres: np.ndarray, side: float, frame_size: tuple[int, int]) -> np.ndarray:
-    """Centres moved, by `_MAX_SHIFT_SHARE` of the side at most, so that the crop leaves the frame less."""
+def move_inside(centres: np.ndarray, side: float, frame_size: tuple[int, int]) -> np.ndarray:
+    """Move centres by at most `_MAX_SHIFT_SHARE` of the side towards crops that lie inside the frame."""
     half = np.minimum(side, frame_size) / 2
     shift = np.clip(centres, half, frame_size - half) - centres
     return centres + np.clip(shift, -_MAX_SHIFT_SHARE * side, _MAX_SHIFT_SHARE * side)
 
 
 def crop_frame(frame: np.ndarray, centre: np.ndarray, side: float, crop_px: int) -> np.ndarray:
-    """Square of `side` pixels around `centre`, to the fraction of a pixel, scaled to [crop_px, crop_px, 3].
+    """Cut the square of `side` pixels around `centre` with sub-pixel accuracy and scale it to [crop_px, crop_px, 3].
 
-    A larger square is averaged down over areas first; outside the frame its border is repeated.
+    A larger square is first averaged over areas. Outside of the frame its border is repeated.
     """
     scale = side / crop_px
     if scale > 1:
@@ -141,9 +142,9 @@ def crop_frame(frame: np.ndarray, centre: np.ndarray, side: float, crop_px: int)
 def _averaged(
     frame: np.ndarray, centre: np.ndarray, side: float, scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The part of the frame that a crop needs, about `scale` times smaller; the crop's centre in the part; the ratio.
+    """Average the part of the frame that a crop needs: the smaller part, the crop's centre in it, the scale per axis.
 
-    Of a large frame only this part is worth averaging: 1.2 instead of 14 ms for a face in 1080 lines.
+    Averaging the part alone takes 1.2 ms instead of 14 ms for a face in 1080 lines.
     """
     size = np.array([frame.shape[1], frame.shape[0]])
     reach = side / 2 + 2 * scale  # two pixels of the smaller picture more than the crop, for its interpolation

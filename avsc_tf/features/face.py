@@ -1,7 +1,7 @@
-"""Face: 70 keypoints a frame and the face-centred square crop of a clip (paper sections 3.1, 4.2), in two passes.
+"""Keypoints and the face-centred square crop of a clip (paper sections 3.1, 4.2), in two passes.
 
-The first pass finds the speaker's face in the full frames and lays the crop's path; the second cuts the crops and finds
-the keypoints in them (a small face is enlarged first). Coordinates: `features.keypoints`.
+The first pass finds the speaker's face in the full frames and sets the path of the crop. The second pass cuts the crops
+and detects the keypoints in them, so a small face is enlarged first. Coordinates: `features.keypoints`.
 """
 
 from __future__ import annotations
@@ -14,43 +14,27 @@ import numpy as np
 from avsc_tf.core.config import FaceConfig
 from avsc_tf.core.errors import FaceError
 from avsc_tf.features.crop import CropTransform, crop_frame, crop_path
-from avsc_tf.features.face_mesh import Face, FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.features.face_track import FaceTrack, nearest_face, track_clip
-from avsc_tf.features.keypoints import LIPS, N_KEYPOINTS, eye_stabilised, mouth_opening, mouth_width
+from avsc_tf.features.keypoints import N_KEYPOINTS
 from avsc_tf.signal.speech import true_runs
 
-__all__ = [
-    "LIPS",
-    "N_KEYPOINTS",
-    "Face",
-    "FaceClip",
-    "FaceTrack",
-    "FaceTracker",
-    "crop_clip",
-    "eye_stabilised",
-    "face_clip",
-    "face_notes",
-    "mouth_opening",
-    "mouth_width",
-    "track_clip",
-]
-
-_EDGE_MARGIN_SECONDS = 0.25  # what follows a damaged beginning is damaged as well, though a face may be found in it
-_STILL_LEVELS = 1.0  # of 255, mean over a crop: a coded still differs by less, a breathing face by more
+_EDGE_MARGIN_SECONDS = 0.25  # frames next to a damaged beginning are damaged too, even if a face is detected
+_STILL_LEVELS = 1.0  # of 255, mean over a crop: an encoded still differs by less, a breathing face by more
 _TINY = 1e-9  # 0.28 s * 25 is a little more than 7 frames in floating point
 
 
 @dataclass(frozen=True)
 class FaceClip:
-    """Crops and keypoints of a clip of T frames, how they were found, and the way back to the frames."""
+    """Crops and keypoints of a clip of T frames, where they were detected, and the transform to the frames."""
 
     crops: np.ndarray  # uint8 [T, crop_px, crop_px, 3], RGB
     keypoints: np.ndarray  # float32 [T, 70, 2], pixels of the crop
     transform: CropTransform
-    found: np.ndarray  # bool [T]: the speaker's face was found in this frame; elsewhere it is filled in
-    gaps: list[tuple[float, float]]  # what was filled in: start and end, seconds
-    n_faces: int  # most faces seen at once in the picture; the others are not followed
-    face_centres: np.ndarray  # float32 [T, 2], pixels of the frame: middle of the face as found, NaN where not found
+    found: np.ndarray  # bool [T]: the speaker's face was detected in this frame; other frames are filled in
+    gaps: list[tuple[float, float]]  # start and end of what was filled in, seconds
+    n_faces: int  # largest number of faces at once; only the speaker's is followed
+    face_centres: np.ndarray  # float32 [T, 2], pixels of the frame: centre of the detected face, NaN without one
     frame_size: np.ndarray  # int32 [2]: width and height of the upright frame
 
     @property
@@ -78,7 +62,7 @@ def face_clip(
 
 
 def face_notes(faces: FaceClip) -> tuple[str, ...]:
-    """What a user should know of the faces of a clip: several people, or a face that never moves."""
+    """Remarks on the faces of a clip for the user: several people, or a face that never moves."""
     notes = []
     if faces.n_faces > 1:
         x, y = np.nanmedian(faces.face_centres, axis=0)
@@ -101,7 +85,7 @@ def crop_clip(
     fps: int,
     place: str = "clip",
 ) -> FaceClip:
-    """Second pass: the crops, and the keypoints of the followed face in them.
+    """Second pass: cut the crops and detect the keypoints of the followed face in them.
 
     Raises:
         FaceError: the face is lost for too long; names the times.
@@ -134,9 +118,9 @@ def crop_clip(
 
 
 def _held_edges(found: np.ndarray, face: FaceConfig, fps: int) -> np.ndarray:
-    """Mask [T] of a beginning and an end without a face, longer than a gap may be but short enough to be held still.
+    """Mask [T] of a beginning and an end without a face that are repeated from the nearest frame with one.
 
-    A margin next to them is held as well. There are none where `max_edge_seconds` is not above `max_gap_seconds`.
+    They are longer than `max_gap_seconds` and at most `max_edge_seconds`; a margin beside them is repeated as well.
     """
     edges = np.zeros_like(found)
     margin = round(_EDGE_MARGIN_SECONDS * fps)
@@ -150,7 +134,7 @@ def _held_edges(found: np.ndarray, face: FaceConfig, fps: int) -> np.ndarray:
 
 
 def _check_gaps(known: np.ndarray, edges: np.ndarray, track: FaceTrack, face: FaceConfig, fps: int, place: str) -> None:
-    """Every stretch that is too long, in one message."""
+    """Raise one FaceError that names every gap that is too long."""
     lost = true_runs(~known & ~edges) if known.any() else [(0, len(known))]
     long = [(a, b) for a, b in lost if b - a > face.max_gap_seconds * fps + _TINY or not known.any()]
     if not long:
@@ -168,14 +152,14 @@ def _check_gaps(known: np.ndarray, edges: np.ndarray, track: FaceTrack, face: Fa
 
 
 def _hold(values: np.ndarray, known: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """[T, ...] with those of a held edge replaced by the nearest known one."""
+    """Replace the values [T, ...] of held edges by the nearest known value."""
     index = np.arange(len(values))
     first, last = np.flatnonzero(known)[[0, -1]]
     return values[np.where(edges, np.clip(index, first, last), index)] if edges.any() else values
 
 
 def _fill(keypoints: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[T, 70, 2], straight between the known frames; before the first and after the last as there."""
+    """Interpolate keypoints [T, 70, 2] linearly between known frames; the first and the last are held."""
     times = np.flatnonzero(known)
     columns = keypoints[known].reshape(len(times), -1).T
     filled = np.stack([np.interp(np.arange(len(known)), times, column) for column in columns], axis=1)

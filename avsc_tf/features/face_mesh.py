@@ -1,4 +1,4 @@
-"""FaceMesh (MediaPipe, 478 points with irises) finds the faces of one frame; it stands for the paper's OpenPose."""
+"""Face detection in one frame by FaceMesh (MediaPipe, 478 points with irises), in place of the paper's OpenPose."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 
 from avsc_tf.features.keypoints import KEYPOINT_MAP
 
-MAX_FACES = 4  # the speaker and three others; each one seen costs as much again, those not there cost nothing
-_SAME_FACE_SHARE = 0.5  # two detections nearer than this share of the face's height are one face
-_SMALL_SHARE = 0.15  # of the picture's longer side: at 0.1 FaceMesh misses most faces and errs by 17 % in height
-_CLOSER_HEIGHTS = 3.0  # side of the square in which a small face is looked at again
+MAX_FACES = 4  # the speaker and three others; each detected face costs as much again
+_SAME_FACE_SHARE = 0.5  # of the face's height: nearer detections are one face
+_SMALL_SHARE = 0.15  # of the longer side: at 0.1, FaceMesh misses most faces, with errors of 17 % in height
+_CLOSER_HEIGHTS = 3.0  # side of the square in which a small face is detected again, in its heights
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Face:
 
 
 class FaceTracker:
-    """FaceMesh in static mode: each frame on its own, so the order of frames cannot change a result."""
+    """FaceMesh in static mode: the result of a frame does not depend on other frames."""
 
     def __init__(self, min_detection_confidence: float):
         import mediapipe
 
         self._confidence = min_detection_confidence
         self._is_warm = False
-        self._far_detector: Any = None  # loaded for the first picture without a large face
+        self._far_detector: Any = None  # loaded at the first frame without a large face
         with _without_native_messages(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # protobuf's deprecations inside mediapipe
             self._mesh = mediapipe.solutions.face_mesh.FaceMesh(
@@ -66,10 +66,10 @@ class FaceTracker:
         return _distinct([_face(np.array([(p.x, p.y) for p in one.landmark]) * size) for one in found])
 
     def faces_near_and_far(self, frame: np.ndarray) -> list[Face]:
-        """As `faces`, and where no large one is seen also faces a tenth of the picture's longer side high, or less.
+        """As `faces`; where no large face is detected, also faces below a tenth of the frame's longer side.
 
-        FaceMesh's own detector is made for faces near the camera. MediaPipe's full-range one then searches the picture,
-        and FaceMesh looks at an enlarged square around each of its finds.
+        FaceMesh's own detector is made for faces near the camera. For small faces MediaPipe's full-range detector
+        searches the frame, and FaceMesh processes an enlarged square around each detection.
         """
         near = self.faces(frame)
         if near and near[0].height >= _SMALL_SHARE * max(frame.shape[:2]):
@@ -79,7 +79,7 @@ class FaceTracker:
         return _distinct([face for face in closer if face is not None]) or near
 
     def _far_places(self, frame: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Centres and heights, roughly, by the full-range detector."""
+        """Approximate centres and heights of faces, by the full-range detector."""
         with _without_native_messages() if self._far_detector is None else nullcontext():
             if self._far_detector is None:
                 import mediapipe
@@ -94,7 +94,7 @@ class FaceTracker:
         return [(middle, box.height * size[1]) for middle, box in zip(middles, boxes, strict=True)]
 
     def _closer(self, frame: np.ndarray, centre: np.ndarray, height: float) -> Face | None:
-        """The face at a place, found in a square around it; coordinates are those of the frame."""
+        """Detect the face in a square around a place; coordinates are those of the frame."""
         size = np.array([frame.shape[1], frame.shape[0]])
         half = _CLOSER_HEIGHTS / 2 * height
         low = np.clip(np.floor(centre - half), 0, size - 1).astype(int)
@@ -106,7 +106,7 @@ class FaceTracker:
         return Face(face.keypoints + low.astype(np.float32), face.box + np.tile(low, 2))
 
     def keypoints(self, frame: np.ndarray) -> np.ndarray | None:
-        """float32 [70, 2] of the largest face, pixels; None where there is no face."""
+        """Keypoints of the largest face, float32 [70, 2] in pixels, or None without a face."""
         faces = self.faces(frame)
         return faces[0].keypoints if faces else None
 
@@ -124,7 +124,7 @@ class FaceTracker:
 
 @contextmanager
 def _without_native_messages() -> Iterator[None]:
-    """Hide what MediaPipe's C++ part says on standard error until its first face; no setting of its own does."""
+    """Suppress MediaPipe's C++ messages on standard error until its first face; MediaPipe has no setting for it."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -142,7 +142,7 @@ def _face(mesh: np.ndarray) -> Face:
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """The largest first; of two detections of one face the larger."""
+    """Sort faces by height, largest first, and drop the smaller of two detections of one face."""
     faces = sorted(faces, key=lambda face: -face.height)
     return [f for i, f in enumerate(faces) if not any(_same(f, other) for other in faces[:i])]
 

@@ -1,8 +1,9 @@
-"""The 70 keypoints of a face, which of FaceMesh's points they are, and what is measured on them.
+"""The 70 keypoints of a face: their FaceMesh numbers, and measures of eyes and mouth.
 
 iBUG's 68 points in their order, then the person's right and left pupil: the order of OpenPose's 70 face keypoints.
 Coordinates are pixels, x to the right and y down, and a pixel's centre lies at half numbers: x = 0 is the left edge of
-the picture, x = width the right one. docs/keypoints.md has the table and the way back to the recorded frame.
+the picture, x = width the right one. docs/keypoints.md has the table and the transform to the
+recorded frame.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def mouth_width(keypoints: np.ndarray) -> np.ndarray:
     return _distance(keypoints, MOUTH_RIGHT, MOUTH_LEFT) / eye_distance(keypoints)
 
 
-def eye_stabilised(keypoints: np.ndarray) -> np.ndarray:
-    """Keypoints free of the head's shift, tilt and size: [..., 70, 2] -> [..., 70, 2] in eye distances.
+def stabilise_by_eyes(keypoints: np.ndarray) -> np.ndarray:
+    """Remove the head's shift, tilt and size from keypoints: [..., 70, 2] -> [..., 70, 2] in eye distances.
 
-    The similarity that puts the outer eye corners (iBUG 36, 45) on (-1/2, 0) and (1/2, 0).
+    A similarity transform places the outer eye corners (iBUG 36, 45) at (-1/2, 0) and (1/2, 0).
     """
     points = keypoints[..., 0] + 1j * keypoints[..., 1]
     right, left = points[..., RIGHT_EYE_CORNER], points[..., LEFT_EYE_CORNER]

@@ -1,8 +1,8 @@
-"""Linear prediction from the mel spectrogram: where the next sample would lie if the sound had no news.
+"""Linear prediction of speech samples from the mel spectrogram.
 
-A mel frame says the spectral envelope, and an all-pole filter of that envelope predicts a sample from those before it.
-LPCNet (Valin & Skoglund, 2019) showed how much smaller a network may be that is told this prediction. Ours; the paper
-has none.
+A mel frame gives the spectral envelope. The all-pole filter of that envelope predicts each sample from the samples
+before it, and a smaller network suffices once it receives this prediction (LPCNet, Valin & Skoglund 2019). Ours; the
+paper has no such input.
 """
 
 from __future__ import annotations
@@ -16,33 +16,28 @@ from avsc_tf.core.config import AcousticConfig, Config
 
 Floats = NDArray[np.float32]
 
-GRID_POINTS = 257  # of the envelope, 0 Hz to half the sample rate
-LAG_WINDOW_HZ = 40.0  # widens resonances that a frame draws too sharply
-WHITE_NOISE = 1e-4  # of the energy, so that the filter stays stable
+GRID_POINTS = 257  # frequencies of the envelope, from 0 Hz to half the sample rate
+LAG_WINDOW_HZ = 40.0  # widens resonances that a frame resolves too sharply
+WHITE_NOISE = 1e-4  # share of the energy; keeps the filter stable
 
 
-def coefficients_of(mel: Floats, config: Config) -> Floats:
-    """`prediction_coefficients` by the settings of the WaveNet."""
-    net = config.wavenet
-    return prediction_coefficients(
-        mel,
-        config.acoustic,
-        pre_emphasis=net.pre_emphasis,
-        sample_rate_hz=net.sample_rate_hz,
-        order=net.prediction_order,
-    )
+def prediction_coefficients(mel: Floats, config: Config) -> Floats:
+    """Coefficients c of the prediction y[t] = sum over k of c[k] * y[t - 1 - k] of the pre-emphasised waveform.
 
+    The gain of the mel spectrogram does not change them.
 
-def prediction_coefficients(
-    mel: Floats, acoustic: AcousticConfig, *, pre_emphasis: float, sample_rate_hz: int, order: int
-) -> Floats:
-    """mel [frames, n_mels], natural log -> [frames, order]; y[t] is predicted as sum of c[k] y[t-1-k].
+    Args:
+        mel: [frames, n_mels], natural log.
+        config: `wavenet.pre_emphasis`, `wavenet.sample_rate_hz` and `wavenet.prediction_order` apply.
 
-    For the pre-emphasised waveform at `sample_rate_hz`. Any level gives the same coefficients.
+    Returns:
+        float32 [frames, order].
     """
-    envelope = np.exp(np.asarray(mel, np.float64) @ envelope_interpolation(acoustic, sample_rate_hz))
+    net = config.wavenet
+    sample_rate_hz, order = net.sample_rate_hz, net.prediction_order
+    envelope = np.exp(np.asarray(mel, np.float64) @ envelope_interpolation(config.acoustic, sample_rate_hz))
     angles = np.linspace(0.0, np.pi, GRID_POINTS)
-    power = envelope**2 * np.abs(1.0 - pre_emphasis * np.exp(-1j * angles)) ** 2
+    power = envelope**2 * np.abs(1.0 - net.pre_emphasis * np.exp(-1j * angles)) ** 2
     correlation = np.fft.irfft(power, axis=1)[:, : order + 1]
     lags = np.arange(order + 1)
     correlation *= np.exp(-0.5 * (2.0 * np.pi * LAG_WINDOW_HZ / sample_rate_hz * lags) ** 2)
@@ -53,7 +48,7 @@ def prediction_coefficients(
 
 @lru_cache(maxsize=4)
 def envelope_interpolation(acoustic: AcousticConfig, sample_rate_hz: int) -> NDArray[np.float64]:
-    """[n_mels, GRID_POINTS]: log magnitudes between the bands' centres; above the highest they stay level."""
+    """Linear interpolation of log magnitudes between the centres of the mel bands: [n_mels, GRID_POINTS]."""
     import librosa
 
     edges_hz = librosa.mel_frequencies(acoustic.n_mels + 2, fmin=acoustic.fmin_hz, fmax=acoustic.fmax_hz)
@@ -63,9 +58,14 @@ def envelope_interpolation(acoustic: AcousticConfig, sample_rate_hz: int) -> NDA
 
 
 def predict(signal: Floats, coefficients: Floats) -> Floats:
-    """signal [samples], coefficients [samples, order] -> the prediction of each sample, within [-1, 1].
+    """Predict each sample of a signal, which is 0 before its first sample.
 
-    Before its first sample the signal is taken as 0.
+    Args:
+        signal: [samples].
+        coefficients: [samples, order].
+
+    Returns:
+        float32 [samples], clipped to [-1, 1].
     """
     order = coefficients.shape[1]
     padded = np.concatenate([np.zeros(order, np.float32), signal[:-1]]) if len(signal) else signal

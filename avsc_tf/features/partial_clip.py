@@ -1,4 +1,4 @@
-"""A clip as conversion takes it: with sound and picture, or with one of them."""
+"""A clip to convert: with sound and picture, or with one of the two."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from avsc_tf.media.container import has_picture, has_sound
 
 @dataclass(frozen=True)
 class PartialClip:
-    """Features of T video frames as in `ClipFeatures`; what is missing, or was not asked for, is None."""
+    """Features of T video frames as in `ClipFeatures`; None for a stream that is missing or not requested."""
 
     n_frames: int
     mel: np.ndarray | None = None
     keypoints: np.ndarray | None = None
     vgg: np.ndarray | None = None
-    notes: tuple[str, ...] = ()  # what a user should know of the files
+    notes: tuple[str, ...] = ()  # remarks on the files for the user
 
 
 def read_clip(extractor: ClipExtractor, clip: ClipSource, *, sound: bool = True, picture: bool = True) -> PartialClip:
-    """Read what a clip holds of what is wanted; a picture alone gives its own frames, a sound alone those it fills.
+    """Read the requested streams of a clip. Without a picture, the length of the sound decides the number of frames.
 
     Args:
-        sound, picture: what is wanted.
+        sound, picture: the requested streams.
+
     Raises:
-        MediaError: the clip holds nothing of it, or cannot be read. FaceError: as `ClipExtractor`.
+        MediaError: the clip holds none of them, or cannot be read.
+        FaceError: as `ClipExtractor`.
     """
-    heard = sound and (clip.audio is not None or has_sound(clip.video))
-    seen = picture and has_picture(clip.video)
-    if heard and seen:
+    use_sound = sound and (clip.audio is not None or has_sound(clip.video))
+    use_picture = picture and has_picture(clip.video)
+    if use_sound and use_picture:
         whole = extractor(clip)
         return PartialClip(whole.n_frames, whole.mel, whole.keypoints, whole.vgg, whole.notes)
-    if seen:
+    if use_picture:
         keypoints, vgg, notes = extractor.picture(clip)
         return PartialClip(len(keypoints), None, keypoints, vgg, notes)
-    if heard:
+    if use_sound:
         mel, n_frames, notes = extractor.sound(clip)
         return PartialClip(n_frames, mel, notes=notes)
     wanted = [name for name, is_wanted in (("sound", sound), ("picture", picture)) if is_wanted]
     raise MediaError(f"{clip.video}: holds no {' and no '.join(wanted)} to convert. Name a clip with {wanted[0]}.")
 
 
-def missing_of(clip: ClipFeatures | PartialClip) -> str:
-    """What a clip lacks: "sound", "picture" or "" where it lacks nothing."""
+def missing_stream(clip: ClipFeatures | PartialClip) -> str:
+    """Return the stream a clip lacks: "sound", "picture", or "" for a complete clip."""
     return "sound" if clip.mel is None else "picture" if clip.keypoints is None else ""
 
 
-def own_statistics(clip: ClipFeatures | PartialClip) -> Statistics:
-    """Mean and deviation of what one clip holds, in place of its speaker's, as the speaker "source"."""
+def clip_statistics(clip: ClipFeatures | PartialClip) -> Statistics:
+    """Mean and deviation of one clip's features, as those of the speaker "source"."""
     keypoints = None if clip.keypoints is None else flatten_keypoints(clip.keypoints)
     moments = {}
     for name, values in {"mel": clip.mel, "vgg": clip.vgg, "keypoints": keypoints}.items():

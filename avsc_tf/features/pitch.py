@@ -1,10 +1,9 @@
-"""Pitch from the mel spectrogram alone, and the waveform's past one pitch period ago.
+"""F0 from the mel spectrogram, and the samples one pitch period ago as an input of the WaveNet (ours).
 
-A converted utterance has no waveform to measure F0 on, only mel frames. With 80 bands the harmonics below 3 kHz leave a
-ripple from which a small convolutional network reads F0: a distribution over 20-cent bins as in CREPE (Kim et al.,
-2018), decoded along its best path. The WaveNet then sees what it wrote one period earlier (`lag_taps`), as the
-long-term predictor of speech codecs does, so that periodicity need not be learned: it is a near copy. This input is
-ours; the paper has none.
+A converted utterance has mel frames but no waveform to measure F0 on. In 80 bands, the harmonics below 3 kHz leave a
+ripple from which a small convolutional network estimates F0: a distribution over 20-cent bins as in CREPE (Kim et al.
+2018), decoded by the Viterbi algorithm. The WaveNet receives its own samples one period earlier (`lag_taps`), as the
+long-term predictor of speech codecs does, and need not learn periodicity.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ KERNEL_SIZE = 5
 CHANNELS = 96
 
 MAX_JUMP_BINS = 10  # 200 cents in 5 ms
-JUMP_COST = 0.02  # nats for one bin, growing with its square
-AVERAGE_BINS = 3  # on each side of the path
+JUMP_COST = 0.02  # nats per squared bin
+AVERAGE_BINS = 3  # on each side of the decoded path
 VOICED_THRESHOLD = 0.5
 TYPICAL_F0_HZ = 160.0
 
@@ -45,9 +44,9 @@ PITCH_CHANNELS = 2
 
 @dataclass(frozen=True)
 class Pitch:
-    """One value a mel frame (5 ms)."""
+    """F0 and voicing per mel frame (5 ms)."""
 
-    f0_hz: Floats  # [frames], meaningful also where unvoiced: the path goes on
+    f0_hz: Floats  # [frames], interpolated by the decoder where unvoiced
     voicing: Floats  # [frames], probability
 
     @property
@@ -56,7 +55,7 @@ class Pitch:
 
 
 class PitchEstimator:
-    """The trained network, run in NumPy."""
+    """The trained network, evaluated in NumPy."""
 
     def __init__(self, weights: Mapping[str, Floats]):
         """`weights`: mel_mean, mel_std [n_mels]; conv{i}_kernel [5, in, out], conv{i}_bias; out_kernel, out_bias."""
@@ -75,7 +74,7 @@ class PitchEstimator:
             return cls({name: stored[name] for name in stored.files})
 
     def save(self, path: Path) -> None:
-        """Write what `load` reads; whole or not at all."""
+        """Write the npz that `load` reads; the file appears complete or not at all."""
         buffer = io.BytesIO()
         np.savez(buffer, **self.weights)
         write_atomically(Path(path), buffer.getvalue())
@@ -87,7 +86,7 @@ class PitchEstimator:
         return Pitch(decode_bins(logits[:, :-1], voicing).astype(np.float32), voicing.astype(np.float32))
 
     def logits(self, mel: Floats) -> Floats:
-        """[frames, N_BINS + 1]; the last one is that of voicing."""
+        """Logits of the F0 bins and, last, of voicing: [frames, N_BINS + 1]."""
         w = self.weights
         hidden = (mel - w["mel_mean"]) / w["mel_std"]
         for i in range(N_CONVOLUTIONS):
@@ -96,16 +95,16 @@ class PitchEstimator:
 
 
 def _convolve(x: Floats, kernel: Floats) -> Floats:
-    """Over time with zero padding; x [frames, in], kernel [width, in, out]."""
+    """Convolution over time with zero padding: x [frames, in], kernel [width, in, out]."""
     half = len(kernel) // 2
     padded = np.pad(x, [(half, half), (0, 0)])
     return sum(padded[i : i + len(x)] @ tap for i, tap in enumerate(kernel))  # type: ignore[return-value]
 
 
 def decode_bins(logits: Floats, voicing: Floats) -> Floats:
-    """F0 in Hz: the smoothest likely path through the bins, then the mean of the distribution around it.
+    """F0 in Hz [frames]: the most likely smooth path through the bins, refined by the mean of the bins around it.
 
-    Unvoiced frames weigh nothing, so the path crosses them evenly.
+    Frames are weighted by voicing, so the path interpolates over unvoiced ones.
     """
     log_posterior = logits - _log_sum_exp(logits)
     path = _best_path(voicing[:, None] * log_posterior)
@@ -123,32 +122,35 @@ def _log_sum_exp(x: Floats) -> Floats:
 
 
 def _best_path(score: Floats) -> NDArray[np.intp]:
-    """Viterbi over [frames, bins] with quadratic cost of jumps up to `MAX_JUMP_BINS`."""
+    """Viterbi search over [frames, bins]: quadratic cost of jumps, at most `MAX_JUMP_BINS` per frame.
+
+    `librosa.sequence.viterbi` takes a dense transition matrix; the band makes this one five times as fast.
+    """
     jumps = np.arange(-MAX_JUMP_BINS, MAX_JUMP_BINS + 1)
     cost = JUMP_COST * jumps.astype(np.float32) ** 2
-    came_from = np.empty(score.shape, np.intp)
+    previous_bin = np.empty(score.shape, np.intp)
     total = score[0].astype(np.float64)
     for frame in range(1, len(score)):
         padded = np.pad(total, MAX_JUMP_BINS, constant_values=-np.inf)
         candidates = np.lib.stride_tricks.sliding_window_view(padded, len(jumps)) - cost  # [bins, jumps]
         choice = candidates.argmax(1)
-        came_from[frame] = np.arange(len(total)) + jumps[choice]
+        previous_bin[frame] = np.arange(len(total)) + jumps[choice]
         total = candidates[np.arange(len(total)), choice] + score[frame]
     path = np.empty(len(score), np.intp)
     path[-1] = total.argmax()
     for frame in range(len(score) - 1, 0, -1):
-        path[frame - 1] = came_from[frame, path[frame]]
+        path[frame - 1] = previous_bin[frame, path[frame]]
     return path
 
 
 def pitch_condition(pitch: Pitch) -> Floats:
-    """What joins the mel in the WaveNet's condition: [frames, 2], log F0 (about unit range) and voicing."""
+    """Inputs that join the mel in the WaveNet's condition: log F0 (about unit range) and voicing, [frames, 2]."""
     log_f0 = 2.0 * np.log(pitch.f0_hz / TYPICAL_F0_HZ)
     return np.stack([np.where(pitch.is_voiced, log_f0, 0.0), 2.0 * pitch.voicing - 1.0], axis=1).astype(np.float32)
 
 
 def lag_samples(pitch: Pitch, *, hop_samples: int, sample_rate_hz: int) -> NDArray[np.int32]:
-    """Pitch period at each sample, [frames * hop_samples], 0 where unvoiced.
+    """Pitch period at each sample: [frames * hop_samples], 0 where unvoiced.
 
     Frame k is centred on sample k * hop_samples; between the centres F0 is interpolated.
     """
@@ -161,10 +163,16 @@ def lag_samples(pitch: Pitch, *, hop_samples: int, sample_rate_hz: int) -> NDArr
 
 
 def lag_taps(past: Floats, lag: NDArray[np.int32], start: int, silence: float) -> Floats:
-    """The signal one period before each of `len(lag)` samples from `start` on, [len(lag), len(LAG_OFFSETS)].
+    """Samples around one period before each of `len(lag)` samples from `start` on.
 
-    `past`: the whole signal; only samples before each one are read. Before its first sample, and where the lag is 0
-    (unvoiced), the taps hold `silence`. Column j of sample t is past[t - lag + LAG_OFFSETS[j]].
+    Column j of sample t is past[t - lag + LAG_OFFSETS[j]], or `silence` before the first sample and where the lag is 0
+    (unvoiced).
+
+    Args:
+        past: the whole signal; only samples before each sample are read.
+
+    Returns:
+        float32 [len(lag), len(LAG_OFFSETS)].
     """
     index = (start + np.arange(len(lag)) - lag)[:, None] + np.array(LAG_OFFSETS)
     known = (index >= 0) & (lag > 0)[:, None]

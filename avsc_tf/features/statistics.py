@@ -1,4 +1,4 @@
-"""Mean and standard deviation by speaker and feature: networks see standardised features only.
+"""Mean and standard deviation per speaker and feature. The networks receive standardised features only.
 
 The facial feature of a frame is VGG-19 fc1, then the keypoints as x0, y0, x1, y1, ...
 """
@@ -17,8 +17,8 @@ from avsc_tf.core.errors import RecordError
 from avsc_tf.core.files import write_atomically
 
 FEATURES = ("mel", "vgg", "keypoints")
-# A dimension that hardly moves (a VGG unit that fires once, the empty top band) must not be blown up to unit variance:
-# its deviation is taken as at least this share of the mean deviation of its feature's dimensions.
+# Lower limit of a dimension's deviation, as a share of the mean deviation over the feature's dimensions. Without it, a
+# dimension that hardly varies (a VGG unit that fires once, the empty top band) would be scaled up to unit variance.
 STD_FLOOR_SHARE = 0.05
 
 Moments = tuple[np.ndarray, np.ndarray]  # mean and standard deviation, float32 [dimensions]
@@ -46,7 +46,7 @@ def split_facial(facial: np.ndarray, *, n_keypoints: int = 70) -> tuple[np.ndarr
 
 
 class RunningMoments:
-    """Mean and deviation of a stream of frames, in float64, merged by Chan's update: one pass, no cancellation."""
+    """Mean and deviation of a stream of frames in one pass, without cancellation (Chan's update, float64)."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,7 +54,7 @@ class RunningMoments:
         self._squares: np.ndarray | float = 0.0  # sum of squared differences from the mean
 
     def add(self, frames: np.ndarray) -> None:
-        """Take in [frames, dimensions]."""
+        """Add frames [frames, dimensions]."""
         if frames.ndim != 2 or not np.isfinite(frames).all():
             raise ValueError(f"frames of shape {frames.shape} must be finite and [frames, dimensions]")
         values = frames.astype(np.float64)
@@ -77,13 +77,13 @@ class RunningMoments:
 
 
 class StatisticsFitter:
-    """Collects the training clips of every speaker."""
+    """Accumulates the training clips of each speaker."""
 
     def __init__(self) -> None:
         self._running: dict[str, dict[str, RunningMoments]] = {}
 
     def add(self, speaker: str, *, mel: np.ndarray, vgg: np.ndarray, keypoints: np.ndarray) -> None:
-        """One clip: mel [8T, n_mels], vgg [T, n_vgg], keypoints [T, n_keypoints, 2]."""
+        """Add one clip: mel [mel_per_video * T, n_mels], vgg [T, n_vgg], keypoints [T, n_keypoints, 2]."""
         features = self._running.setdefault(speaker, {name: RunningMoments() for name in FEATURES})
         features["mel"].add(mel)
         features["vgg"].add(vgg)
@@ -95,7 +95,7 @@ class StatisticsFitter:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Moments of `FEATURES` by speaker; the name "facial" stands for vgg and keypoints joined."""
+    """Moments of `FEATURES` per speaker. The feature "facial" is vgg and keypoints concatenated."""
 
     moments: Mapping[str, Mapping[str, Moments]]
 
@@ -117,22 +117,22 @@ class Statistics:
 
     def standardise(self, speaker: str, feature: str, values: np.ndarray) -> np.ndarray:
         """[..., dimensions] in the feature's unit -> float32 [..., dimensions] of mean 0, deviation 1."""
-        mean, std = self._checked(speaker, feature, values)
+        mean, std = self._checked_moments(speaker, feature, values)
         return (values.astype(np.float32) - mean) / std
 
     def restore(self, speaker: str, feature: str, values: np.ndarray) -> np.ndarray:
         """Inverse of `standardise`."""
-        mean, std = self._checked(speaker, feature, values)
+        mean, std = self._checked_moments(speaker, feature, values)
         return values.astype(np.float32) * std + mean
 
-    def _checked(self, speaker: str, feature: str, values: np.ndarray) -> Moments:
+    def _checked_moments(self, speaker: str, feature: str, values: np.ndarray) -> Moments:
         mean, std = self.get(speaker, feature)
         if values.shape[-1] != len(mean):
             raise ValueError(f"{feature} has {values.shape[-1]} dimensions; the statistics have {len(mean)}")
         return mean, std
 
     def save(self, path: Path) -> None:
-        """Write an npz with entries `speaker/feature/mean` and `.../std`; whole or not at all."""
+        """Write an npz with entries `speaker/feature/mean` and `.../std`; the file appears complete or not at all."""
         entries = {
             f"{speaker}/{feature}/{kind}": value
             for speaker, parts in self.moments.items()
@@ -145,7 +145,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
-        """Read what `save` wrote; of a stranger's file, no more than it has bytes.
+        """Read the file of `save`. An untrusted file cannot make it allocate more memory than the file has bytes.
 
         Raises:
             RecordError: missing or damaged file.
@@ -168,7 +168,7 @@ class Statistics:
 
 
 def _entries(path: Path) -> dict[str, np.ndarray]:
-    """float32 vectors by name, of an npz as `np.savez` writes it: not compressed, so that memory follows the file."""
+    """float32 vectors by name from an uncompressed npz."""
     entries = {}
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():

@@ -1,9 +1,9 @@
 """What a face's expression is, in parameters with names, and how far two faces are apart in them.
 
-Read from the 70 keypoints after head position, size and tilt are taken out (`eye_stabilised`): heights and widths in
+Read from the 70 keypoints after head position, size and tilt are taken out (`stabilise_by_eyes`): heights and widths in
 eye distances, in the line of FACS (Ekman and Friesen 1978) as far as a frontal picture shows it. Rounded lips are seen
 as a narrow mouth; protrusion towards the camera, cheeks and the tongue are not seen. Turning the head changes widths,
-nodding changes heights: `eye_stabilised` knows nothing of depth.
+nodding changes heights: `stabilise_by_eyes` knows nothing of depth.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from avsc_tf.features.keypoints import (
     INNER_LIP_TOP,
     MOUTH_LEFT,
     MOUTH_RIGHT,
-    eye_stabilised,
     mouth_opening,
     mouth_width,
+    stabilise_by_eyes,
 )
 
 # Sides are the person's own; the right one lies to the left in the picture. iBUG numbers.
@@ -49,7 +49,7 @@ EXPRESSION_NAMES = (
 
 def expression(keypoints: np.ndarray) -> np.ndarray:
     """Keypoints [T, 70, 2] -> float64 [T, 14], eye distances, in the order of `EXPRESSION_NAMES`."""
-    face = eye_stabilised(np.asarray(keypoints, np.float64))
+    face = stabilise_by_eyes(np.asarray(keypoints, np.float64))
     x, y = face[..., 0], face[..., 1]
 
     def height(points: tuple[int, ...], above: tuple[int, ...]) -> np.ndarray:

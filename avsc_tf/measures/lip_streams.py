@@ -8,7 +8,7 @@ from avsc_tf.core.config import AcousticConfig
 from avsc_tf.core.errors import MediaError
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.keypoints import LIPS, eye_stabilised
+from avsc_tf.features.keypoints import LIPS, stabilise_by_eyes
 
 N_MELS = 80  # paper 3.1
 FMAX_HZ = 8000.0  # as in configs/paper.yaml
@@ -21,7 +21,7 @@ def sync_streams(
     """Mel spectrum with window and hop of one video frame (40 ms at 25 fps, paper 4.5), and the lips beside it.
 
     The window of mel frame `t` is the time of video frame `t`, [t, t + 1) / fps, so that both have the same centre. The
-    lips are the 20 lip points with shift, tilt and size of the head taken out by the eye corners (`eye_stabilised`).
+    lips are the 20 lip points with shift, tilt and size of the head taken out by the eye corners (`stabilise_by_eyes`).
 
     Args:
         waveform: float [samples], mono, full scale 1.
@@ -43,7 +43,7 @@ def sync_streams(
     if found is not None:
         seen &= np.asarray(found[:n], bool)
     lips = np.full((n, 2 * (LIPS.stop - LIPS.start)), np.nan)
-    lips[seen] = eye_stabilised(np.asarray(keypoints[:n][seen], np.float64))[:, LIPS].reshape(-1, lips.shape[1])
+    lips[seen] = stabilise_by_eyes(np.asarray(keypoints[:n][seen], np.float64))[:, LIPS].reshape(-1, lips.shape[1])
     return _mel_of_frames(np.asarray(waveform)[: n * per_frame], sample_rate_hz, fps), lips
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsc_tf.features.keypoints import LIPS, eye_stabilised, mouth_opening, mouth_width
+from avsc_tf.features.keypoints import LIPS, mouth_opening, mouth_width, stabilise_by_eyes
 
 
 class KeypointDistance(NamedTuple):
@@ -20,11 +20,11 @@ class KeypointDistance(NamedTuple):
 def keypoint_distance(keypoints: np.ndarray, reference: np.ndarray) -> KeypointDistance:
     """Mean distance of keypoints [T, 70, 2] from the reference's, after both faces' eye corners are laid on each other.
 
-    Position, size and tilt of the head, which no two takes share, are taken out so (`eye_stabilised`).
+    Position, size and tilt of the head, which no two takes share, are taken out so (`stabilise_by_eyes`).
     """
     if not len(keypoints):
         return KeypointDistance(float("nan"), float("nan"))
-    distance = np.linalg.norm(eye_stabilised(keypoints) - eye_stabilised(reference), axis=2)
+    distance = np.linalg.norm(stabilise_by_eyes(keypoints) - stabilise_by_eyes(reference), axis=2)
     return KeypointDistance(float(distance.mean()), float(distance[:, LIPS].mean()))
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from avsc_tf.features.face import N_KEYPOINTS, FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
+from avsc_tf.features.keypoints import N_KEYPOINTS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc_tf.core.config import Config
-from avsc_tf.features.linear_prediction import coefficients_of
+from avsc_tf.features.linear_prediction import prediction_coefficients
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator, lag_samples, pitch_condition
 
 Floats = NDArray[np.float32]
@@ -68,7 +68,7 @@ class UtteranceMaker:
                 lag = lag_samples(pitch, hop_samples=model.hop_samples, sample_rate_hz=net.sample_rate_hz)
         coefficients = np.zeros((0, 0), np.float32)
         if net.prediction_order:
-            coefficients = coefficients_of(log_mel, self._config)
+            coefficients = prediction_coefficients(log_mel, self._config)
         condition = np.asarray(self._condition(inputs))[0]
         condition = condition.reshape(len(mel), net.n_layers, 2 * net.residual_channels)
         return Utterance(np.ascontiguousarray(condition), lag, voiced, np.ascontiguousarray(coefficients), log_mel)

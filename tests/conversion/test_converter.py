@@ -322,7 +322,7 @@ def test_the_track_is_the_callers_not_the_records(
     monkeypatch.setattr(
         module, "read_clip", lambda extractor, clip, **_: taken.append(extractor.config.sync.audio_track)
     )
-    monkeypatch.setattr(module, "missing_of", lambda clip: "")
+    monkeypatch.setattr(module, "missing_stream", lambda clip: "")
     monkeypatch.setattr(module, "has_picture", lambda path: False)
     config = replace(config, sync=replace(config.sync, audio_track=2))
     for track in (0, 3):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from avsc_tf.core.config import load_config
-from avsc_tf.features.face import FaceTracker, face_clip
+from avsc_tf.features.face import face_clip
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.measures.lip_correlation import LipCorrelation
 from avsc_tf.measures.lip_streams import sync_streams
 from avsc_tf.measures.sync import offset

@@ -10,13 +10,13 @@ import tensorflow as tf
 from avsc_tf.core.config import load_config
 from avsc_tf.export.matching import MelMatching, can_match, resampler
 from avsc_tf.export.side_information import PitchReader, PredictionFilter
-from avsc_tf.export.steadying import smooth_tracks
-from avsc_tf.export.steadying import steadied as steadied_in_graph
+from avsc_tf.export.smoothing import smooth_keypoints as smooth_keypoints_in_graph
+from avsc_tf.export.smoothing import smooth_tracks
 from avsc_tf.export.waveforms import de_emphasised
 from avsc_tf.features import pitch
 from avsc_tf.features.crop import smooth_track
-from avsc_tf.features.linear_prediction import coefficients_of
-from avsc_tf.features.steadying import steadied
+from avsc_tf.features.linear_prediction import prediction_coefficients
+from avsc_tf.features.smoothing import smooth_keypoints
 from avsc_tf.signal.companding import de_emphasise
 from avsc_tf.vocoder.mel_matching import match_mel
 
@@ -34,8 +34,8 @@ def test_smoothing_solves_the_same_equations(rng, n_frames: int, frames: float) 
 @pytest.mark.parametrize(("head", "face"), [(2.0, 0.0), (0.0, 1.5), (2.0, 1.5)])
 def test_steadying(rng, n_frames: int, head: float, face: float) -> None:
     keypoints = (rng.uniform(40, 200, (70, 2)) + rng.normal(0, 3, (n_frames, 70, 2))).astype(np.float32)
-    wanted = steadied(keypoints, head_frames=head, face_frames=face)
-    found = steadied_in_graph(tf.constant(keypoints), head_frames=head, face_frames=face)
+    wanted = smooth_keypoints(keypoints, head_frames=head, face_frames=face)
+    found = smooth_keypoints_in_graph(tf.constant(keypoints), head_frames=head, face_frames=face)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=3.1e-5)  # two last places of a float32 beyond 128
 
 
@@ -76,7 +76,7 @@ def test_pitch_of_one_voice_only(rng) -> None:
 @pytest.mark.parametrize("order", [1, 16])
 def test_prediction_filter(root, log_mel, order: int) -> None:
     config = load_config(root / "configs" / "demo.yaml", [f"wavenet.prediction_order={order}"])
-    wanted, found = coefficients_of(log_mel, config), PredictionFilter(config)(tf.constant(log_mel)).numpy()
+    wanted, found = prediction_coefficients(log_mel, config), PredictionFilter(config)(tf.constant(log_mel)).numpy()
     assert found.shape == wanted.shape == (29 * 8, order)
     # Float64; the matrices' condition is bounded by WHITE_NOISE to about 1e4 times the spectrum's range.
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from avsc_tf.features.crop import CropTransform, crop_frame, crop_path, inside, path_jitter, to_frame, to_recorded
+from avsc_tf.features.crop import CropTransform, crop_frame, crop_path, move_inside, path_jitter, to_frame, to_recorded
 from avsc_tf.media.orientation import Orientation
 
 PIXELS = st.floats(-500, 4500, width=32)  # of a 4096-pixel frame, and some outside
@@ -105,11 +105,11 @@ def test_border_is_repeated():
 
 def test_crop_is_moved_into_the_frame():
     centres = np.array([[50.0, 50.0], [35.0, 98.0], [10.0, 50.0]])
-    moved = inside(centres, 80.0, (200, 100))
+    moved = move_inside(centres, 80.0, (200, 100))
     # half a side is 40: (50, 50) fits; 35 -> 40 and 98 -> 60 asks 38, at most 8; 10 -> 40 asks 30, at most 8
     np.testing.assert_allclose(moved, [[50, 50], [40, 90], [18, 50]])
     # a square larger than the frame goes to its middle as far as allowed
-    np.testing.assert_allclose(inside(np.array([[95.0, 55.0]]), 300.0, (200, 100)), [[100, 50]])
+    np.testing.assert_allclose(move_inside(np.array([[95.0, 55.0]]), 300.0, (200, 100)), [[100, 50]])
 
 
 FRAME = (1280, 720)
@@ -146,10 +146,10 @@ def test_the_face_stays_near_the_middle(n_frames):
 def test_the_path_meets_the_border_softly():
     """A face that walks to the edge: the crop stays inside as long as it may, without a sudden stop."""
     face = np.stack([np.linspace(300, 110, 60), np.full(60, 300.0)], axis=1)
-    wanted, path = inside(face, SIDE, FRAME), crop_path(face, SIDE, FRAME, fps=25)
+    wanted, path = move_inside(face, SIDE, FRAME), crop_path(face, SIDE, FRAME, fps=25)
     np.testing.assert_array_equal(wanted, face)  # half a side is 100: nothing to do yet
     face[:, 0] -= 60
-    wanted, path = inside(face, SIDE, FRAME), crop_path(face, SIDE, FRAME, fps=25)
+    wanted, path = move_inside(face, SIDE, FRAME), crop_path(face, SIDE, FRAME, fps=25)
     assert np.ptp(wanted[-5:, 0]) > 0  # beyond 0.1 of the side the crop goes on
     assert path_jitter(path) < path_jitter(wanted) / 5
     assert np.abs(path - face).max() <= 0.2 * SIDE  # shift and smoothing, a tenth each

@@ -10,9 +10,9 @@ from avsc_tf.features.keypoints import (
     KEYPOINT_MAP,
     PUPILS,
     eye_distance,
-    eye_stabilised,
     mouth_opening,
     mouth_width,
+    stabilise_by_eyes,
 )
 
 
@@ -71,8 +71,8 @@ def test_stabilised_points_ignore_shift_turn_and_size(rng):
     angle, size = 0.3, 1.7
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     moved = size * points @ turn + np.array([5, -40])
-    still = eye_stabilised(points)
-    np.testing.assert_allclose(eye_stabilised(moved), still, atol=1e-10)  # float64
+    still = stabilise_by_eyes(points)
+    np.testing.assert_allclose(stabilise_by_eyes(moved), still, atol=1e-10)  # float64
     np.testing.assert_allclose(still[:, 36], [[-0.5, 0]] * 3, atol=1e-12)
     np.testing.assert_allclose(still[:, 45], [[0.5, 0]] * 3, atol=1e-12)
     np.testing.assert_allclose(mouth_opening(moved), mouth_opening(points))

@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from avsc_tf.core.config import load_config
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.linear_prediction import coefficients_of, predict
+from avsc_tf.features.linear_prediction import predict, prediction_coefficients
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_resonances_in_the_mel_predict_the_waveform(config):
 
     signal = _resonant_noise(32000)
     mel = mel_spectrogram(soxr.resample(signal, 16000, 48000), config.acoustic, config.timebase)
-    coefficients = np.repeat(coefficients_of(mel, config), 80, axis=0)
+    coefficients = np.repeat(prediction_coefficients(mel, config), 80, axis=0)
     residual = signal - predict(signal, coefficients[: len(signal)])
     gain_db = 10 * np.log10(signal.var() / residual.var())
     best_db = 10 * np.log10(signal.var() / 0.01**2)  # the filter itself, known
@@ -46,10 +46,12 @@ def test_resonances_in_the_mel_predict_the_waveform(config):
 
 def test_level_does_not_change_the_filter(config, rng):
     mel = rng.normal(-4, 1, (6, 80))
-    np.testing.assert_allclose(coefficients_of(mel + 3, config), coefficients_of(mel, config), atol=1e-4)
+    np.testing.assert_allclose(
+        prediction_coefficients(mel + 3, config), prediction_coefficients(mel, config), atol=1e-4
+    )
 
 
 def test_the_filter_is_stable(config, rng):
     """All poles inside the unit circle, whatever the mel."""
-    for frame in coefficients_of(rng.normal(-4, 3, (20, 80)), config):
+    for frame in prediction_coefficients(rng.normal(-4, 3, (20, 80)), config):
         assert np.abs(np.roots([1, *-frame])).max() < 1

@@ -13,7 +13,7 @@ from avsc_tf.core.config import load_config
 from avsc_tf.core.errors import MediaError
 from avsc_tf.features.acoustic import mel_spectrogram
 from avsc_tf.features.clip import ClipExtractor, ClipFeatures
-from avsc_tf.features.partial_clip import PartialClip, missing_of, own_statistics, read_clip
+from avsc_tf.features.partial_clip import PartialClip, clip_statistics, missing_stream, read_clip
 from avsc_tf.media.clips import single_clip
 from avsc_tf.media.mux import write_sound, write_video
 
@@ -66,7 +66,7 @@ def test_what_is_read(clips, clip, wanted, asked, missing):
     reader = Reader()
     found = read_clip(reader, single_clip(clips[clip]), **wanted)
     assert reader.asked == [asked]
-    assert missing_of(found) == missing
+    assert missing_stream(found) == missing
     assert found.n_frames == {"both": 1, "picture": N_FRAMES, "sound": 5}[asked]
 
 
@@ -122,6 +122,6 @@ def test_a_silent_film_has_the_frames_it_shows(root, clips, monkeypatch):
 
 def test_own_statistics_of_what_is_there(rng):
     mel = rng.normal(3.0, 2.0, (200, 4)).astype(np.float32)
-    found = own_statistics(PartialClip(25, mel))
+    found = clip_statistics(PartialClip(25, mel))
     assert set(found.moments["source"]) == {"mel"}
     np.testing.assert_allclose(found.get("source", "mel")[0], mel.mean(axis=0), rtol=1e-6)  # float32 of a float64 mean

@@ -8,7 +8,7 @@ from avsc_tf.measures import tracked_face as face
 
 
 def test_retracking_a_frame_without_a_face() -> None:
-    from avsc_tf.features.face import FaceTracker
+    from avsc_tf.features.face_mesh import FaceTracker
 
     with FaceTracker(0.5) as tracker:
         found = face.retrack(np.full((2, 96, 96, 3), 127, np.uint8), tracker, at_px=128)

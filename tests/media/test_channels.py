@@ -12,11 +12,11 @@ import soundfile
 from avsc_tf.core.config import SyncConfig
 from avsc_tf.core.errors import MediaError
 from avsc_tf.core.timebase import Timebase
-from avsc_tf.features.clip import to_int16
 from avsc_tf.features.health import clipped_share
 from avsc_tf.media.audio import low_rate_sound, read_audio, read_span, recorded_samples
 from avsc_tf.media.clips import load_clip, single_clip
 from avsc_tf.media.sound import sound_notes
+from avsc_tf.signal.pcm import to_int16
 
 RATE_HZ = 48000
 TIMEBASE = Timebase(25, RATE_HZ, 240)

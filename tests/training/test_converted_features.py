@@ -12,7 +12,7 @@ from avsc_tf.core.config import config_from_dict
 from avsc_tf.core.errors import ConfigError
 from avsc_tf.datasets.recordings import with_side_information
 from avsc_tf.datasets.target_clips import recordings_of_records
-from avsc_tf.features.linear_prediction import coefficients_of
+from avsc_tf.features.linear_prediction import prediction_coefficients
 from avsc_tf.features.pitch import PACKAGED_PITCH, PitchEstimator
 from avsc_tf.features.statistics import join_facial
 from avsc_tf.training.conversion.train import train_conversion
@@ -53,7 +53,7 @@ def test_identical_timelines_give_the_conversion_itself(tiny_config, tiny_record
         np.testing.assert_allclose(standardised, pair["target_mel"], atol=1e-5)
         np.testing.assert_allclose(recording.facial, pair["target_facial"], atol=2e-3)  # stored as float16
         np.testing.assert_array_equal(recording.waveform, own.waveform)
-        np.testing.assert_array_equal(recording.coefficients, coefficients_of(recording.mel, tiny_config))
+        np.testing.assert_array_equal(recording.coefficients, prediction_coefficients(recording.mel, tiny_config))
 
 
 @pytest.mark.parametrize("converted_pitch", ["natural", "converted"])

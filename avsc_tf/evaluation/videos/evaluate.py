@@ -34,7 +34,7 @@ from avsc_tf.evaluation.videos.measure import (
 from avsc_tf.evaluation.videos.page import write_page
 from avsc_tf.evaluation.videos.target_model import TargetModel
 from avsc_tf.evaluation.videos.watched import Watch, Watched, watch
-from avsc_tf.features.face import FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.media.clip_files import files_of_clip
 
 METHOD = 3  # raise it when a figure is measured otherwise: what was measured before is then measured again

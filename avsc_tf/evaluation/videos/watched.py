@@ -18,7 +18,9 @@ from avsc_tf.core.config import AcousticConfig, FaceConfig
 from avsc_tf.core.errors import FaceError, MediaError
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.features.acoustic import mel_spectrogram
-from avsc_tf.features.face import N_KEYPOINTS, FaceTracker, face_clip
+from avsc_tf.features.face import face_clip
+from avsc_tf.features.face_mesh import FaceTracker
+from avsc_tf.features.keypoints import N_KEYPOINTS
 from avsc_tf.measures.mel_cepstrum import mel_cepstra
 from avsc_tf.measures.voice import PitchTrack, track_pitch
 from avsc_tf.media.audio import read_audio

@@ -10,7 +10,7 @@ import pytest
 from avsc_tf.core.config import FaceConfig, load_config
 from avsc_tf.demo.speakers.corpus import make_corpus
 from avsc_tf.evaluation.videos.watched import FPS, SAMPLE_RATE_HZ, Watched, watch
-from avsc_tf.features.face import FaceTracker
+from avsc_tf.features.face_mesh import FaceTracker
 from avsc_tf.media.mux import write_video
 
 EMOTIONS = ("neutral", "anger_strong")

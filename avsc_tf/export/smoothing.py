@@ -1,4 +1,4 @@
-"""Keypoints made steady, as `features.steadying` does it, in the graph."""
+"""Keypoints made steady, as `features.smoothing` does it, in the graph."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avsc_tf.features.steadying import HEAD_POINTS
+from avsc_tf.features.smoothing import HEAD_POINTS
 
 Tensor = Any
 
 
-def steadied(keypoints: Tensor, *, head_frames: float, face_frames: float) -> Tensor:
-    """[T, n, 2] float32 -> the same; see `features.steadying.steadied`."""
+def smooth_keypoints(keypoints: Tensor, *, head_frames: float, face_frames: float) -> Tensor:
+    """[T, n, 2] float32 -> the same; see `features.smoothing.smooth_keypoints`."""
     values = tf.cast(keypoints, tf.float64)
     points = tf.complex(values[..., 0], values[..., 1])
     turn, shift = _head(points)
