@@ -1,4 +1,4 @@
-"""Appearance: layer fc1 of VGG-19 after its ReLU, 4096 numbers a frame (paper section 3.1). TensorFlow."""
+"""Appearance: layer fc1 of VGG-19 after its ReLU, 4096 values per frame (paper section 3.1). TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ _IMAGENET_PX = 224
 _IMAGENET_MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 _LARGEST_FLOAT16 = 65504.0
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
-_MOST_AT_ONCE = 8  # batches; one of 16 pictures of 224 pixels takes 0.4 GB in float32
+_MOST_AT_ONCE = 8  # batches; one of 16 images of 224 pixels takes 0.4 GB in float32
 
 Shape = tuple[int, ...]
 LayerWeights = tuple[str, np.ndarray, np.ndarray]  # name, kernel, bias
 
 
 class Vgg19Features:
-    """Crops to features, in batches of about one size.
+    """Computes features of crops, in batches of nearly equal size.
 
-    A clip is cut into the fewest batches that `face.vgg_batch` allows, as even as can be: no padding is computed, and
-    what a frame gives depends on its clip alone, never on the clips beside it. Each batch is computed on one thread,
-    since the order of sums and with it the last bits depend on their number; several batches at once use the cores.
+    A clip is divided into the fewest batches that `face.vgg_batch` allows, as even as possible: no padding is computed,
+    and the features of a frame depend on its clip alone. Each batch is computed on one thread, because the number of
+    threads changes the order of sums and so the last bits; several batches at a time use all cores.
 
-    `face.vgg_weights`: "imagenet" downloads Keras' weights; a path reads them from a file; "untrained" takes
-    He-normal weights drawn from `seed`, the same in every run (a random but fixed description of the face).
+    Args:
+        face: `vgg_weights` is "imagenet" (Keras downloads the weights), the path of a weights file, or "untrained"
+            (He-normal weights drawn from `seed`: a random but fixed description of the face).
 
     Raises:
-        ConfigError: weights that cannot be had, or settings VGG-19 does not have.
+        ConfigError: the weights are not available, or VGG-19 does not have the settings.
     """
 
     def __init__(self, face: FaceConfig, seed: int):
@@ -54,7 +55,7 @@ class Vgg19Features:
         self._network = _OneThreadNetwork(face, shapes, weights)
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
-        """uint8 [T, height, width, 3], RGB -> float16 [T, 4096], activations (at least 0, finite)."""
+        """Crops uint8 [T, height, width, 3], RGB -> activations float16 [T, 4096], at least 0 and finite."""
         features = np.empty((len(crops), N_FC1), np.float16)
 
         def compute(batch: slice) -> None:
@@ -68,10 +69,10 @@ class Vgg19Features:
 
 
 class _OneThreadNetwork:
-    """VGG-19 up to fc1 in a TensorFlow session of its own, each call on the calling thread alone (on a GPU: there).
+    """VGG-19 up to fc1 in a separate TensorFlow session; each call runs on the calling thread alone (or on the GPU).
 
     Args:
-        shapes: of the kernels, by layer (see `kernel_shapes`).
+        shapes: kernel shape per layer, see `kernel_shapes`.
         weights: name, kernel and bias of each layer, stored and computed in `vgg_dtype` (0.25 GB in bfloat16).
     """
 
@@ -101,10 +102,10 @@ class _OneThreadNetwork:
 
 
 def _one_thread() -> Any:
-    """A session's settings; the GPUs it may use are those of the process."""
+    """Settings of a one-thread session; the process decides which GPUs are visible."""
     import tensorflow as tf
 
-    tf.config.list_logical_devices()  # TensorFlow's own settings of the GPUs come before the session's
+    tf.config.list_logical_devices()  # initialise the GPUs by TensorFlow's settings before the session's
     gpus = tf.config.get_visible_devices("GPU")
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1,
@@ -118,7 +119,7 @@ def _one_thread() -> Any:
 
 
 def _batches_at_once() -> int:
-    """As many as this process lets TensorFlow use threads; a GPU computes one after the other."""
+    """Number of batches computed at a time: TensorFlow's threads in this process, or 1 on a GPU."""
     import tensorflow as tf
 
     if tf.config.get_visible_devices("GPU"):
@@ -127,7 +128,7 @@ def _batches_at_once() -> int:
 
 
 def kernel_shapes(px: int) -> dict[str, Shape]:
-    """Of each layer up to fc1, by the names that Keras gives them; `px`: side of the pictures."""
+    """Kernel shape of each layer up to fc1, by Keras' layer names, for images of side `px`."""
     shapes: dict[str, Shape] = {}
     n_in = 3
     for block, (n_out, n_convolutions) in enumerate(_BLOCKS, 1):
@@ -139,7 +140,7 @@ def kernel_shapes(px: int) -> dict[str, Shape]:
 
 
 def _fc1(x: Any, variables: dict[str, Any]) -> Any:
-    """Simonyan and Zisserman 2014, table 1, column E: 3 x 3 convolutions with ReLU, 2 x 2 maxima after each block."""
+    """VGG-19 up to fc1 (Simonyan & Zisserman 2014, table 1, column E)."""
     import tensorflow as tf
 
     for block, (_, n_convolutions) in enumerate(_BLOCKS, 1):
@@ -152,7 +153,7 @@ def _fc1(x: Any, variables: dict[str, Any]) -> Any:
 
 
 def computes_bfloat16() -> bool | None:
-    """Whether this processor multiplies bfloat16 in hardware; None where the system does not tell."""
+    """Whether this processor multiplies bfloat16 in hardware; None where the system does not report it."""
     try:
         words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
@@ -161,16 +162,16 @@ def computes_bfloat16() -> bool | None:
 
 
 def even_batches(n: int, largest: int) -> list[slice]:
-    """The fewest slices of `n` items that hold at most `largest` each, none longer than another by more than one."""
+    """The fewest slices of `n` items of at most `largest` each; their lengths differ by at most one."""
     n_batches = -(-n // largest)
     ends = [n * (i + 1) // n_batches for i in range(n_batches)]
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def network_inputs(crops: np.ndarray, *, px: int, trained: bool) -> np.ndarray:
-    """uint8 [T, height, width, 3], RGB -> float32 [T, px, px, 3] as the weights expect them.
+    """Crops uint8 [T, height, width, 3], RGB -> inputs of the network float32 [T, px, px, 3].
 
-    Trained weights want BGR less ImageNet's mean; untrained ones unit scale, which He initialisation then keeps.
+    Trained weights take BGR minus ImageNet's mean, untrained ones unit scale, which He initialisation preserves.
     """
     resized = [cv2.resize(crop, (px, px), interpolation=cv2.INTER_AREA) for crop in crops]
     images = np.stack(resized).astype(np.float32) if resized else np.empty((0, px, px, 3), np.float32)
@@ -187,14 +188,14 @@ def _trained_weights(face: FaceConfig, names: Iterable[str]) -> Iterator[LayerWe
 
 
 def _trained_vgg19(face: FaceConfig) -> Any:
-    """The whole network in float32: weight files hold its top as well."""
+    """The whole network in float32; weight files contain its top as well."""
     import keras
 
     shape = (face.vgg_px, face.vgg_px, 3)
     if face.vgg_weights == "imagenet":
         try:
             return keras.applications.VGG19(weights="imagenet", input_shape=shape)
-        except Exception as error:  # urllib's, keras' and the archive's errors all mean: not to be had
+        except Exception as error:  # errors of urllib, Keras and the archive
             raise ConfigError(
                 f"face.vgg_weights=imagenet: the download failed ({error}). Set it to the path of "
                 "vgg19_weights_tf_dim_ordering_tf_kernels.h5, or to `untrained` for random weights."
@@ -205,13 +206,14 @@ def _trained_vgg19(face: FaceConfig) -> Any:
 
 
 def load_weights(model: Any, path: Path) -> None:
+    """Load weights of the whole VGG-19 from a file. Raises ConfigError."""
     if not path.is_file():
         raise ConfigError(
             f"face.vgg_weights={path}: no such file. Name a VGG-19 weights file, `imagenet`, or `untrained`."
         )
     try:
         model.load_weights(str(path))
-    except Exception as error:  # h5py, Keras and zip errors all mean: not these weights
+    except Exception as error:  # errors of h5py, Keras and zip
         raise ConfigError(
             f"face.vgg_weights={path}: not the weights of keras.applications.VGG19 with its top ({error}). "
             "Name vgg19_weights_tf_dim_ordering_tf_kernels.h5."
@@ -219,13 +221,13 @@ def load_weights(model: Any, path: Path) -> None:
 
 
 def he_normal(shapes: dict[str, Shape], dtype: str, seed: int) -> Iterator[LayerWeights]:
-    """He et al. 2015: normal kernels of variance 2 / fan-in, zero biases; ReLU then keeps the activations' scale."""
+    """Normal kernels of variance 2 / fan-in and zero biases (He et al. 2015), which preserve the activations' scale."""
     import ml_dtypes  # noqa: F401  (NumPy's bfloat16)
 
     rng = np.random.default_rng([seed, 19])
     for name, shape in shapes.items():
         scale = np.float32(np.sqrt(2 / np.prod(shape[:-1])))
         kernel = np.empty(shape, dtype)
-        for row in range(len(kernel)):  # a row at a time: fc1 alone is 0.4 GB in float32
+        for row in range(len(kernel)):  # row by row: fc1 alone is 0.4 GB in float32
             kernel[row] = rng.standard_normal(shape[1:], np.float32) * scale
         yield name, kernel, np.zeros(shape[-1:], dtype)

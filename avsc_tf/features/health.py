@@ -1,4 +1,4 @@
-"""How sound a clip's sound is: loudness, peaks, clipping, noise, hum, DC offset and the silence around the speech."""
+"""Quality of a clip's sound: loudness, peaks, clipping, noise, hum, DC offset, silence around the speech."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from avsc_tf.signal.speech import true_runs
 
 QUIETEST_LUFS = -70.0  # the absolute gate of BS.1770: silence counts as this
 QUIETEST_DBFS = -120.0  # below the last bit of 16 and the noise of 24 bit; silence counts as this
-MAX_SNR_DB = 90.0  # no studio is quieter; made sound without noise counts as this
+MAX_SNR_DB = 90.0  # no studio is quieter; synthetic sound without noise counts as this
 NEAR_FULL_SCALE = 0.7  # -3 dBFS; crests of quieter 16-bit speech can hold three equal samples by rounding alone
 CLIPPED_RUN = 3  # equal samples at the extreme that make a flat top
 MAINS_HZ = (50.0, 60.0)
 _LAST_BIT = 2.0**-15
 _BLOCK_SECONDS = 0.4  # BS.1770
 _FRAME_SECONDS = 0.02
-_RUMBLE_HZ = 60.0  # what lies below is in no voice; it must not pass for noise beneath the speech
+_RUMBLE_HZ = 60.0  # below any voice; must not count as noise
 _PAUSE_QUANTILE = 0.1
 _ACTIVE_FRAMES = 3  # a click is shorter, a consonant is not
 _MAX_ACTIVE_BELOW_DB = 30.0
 _HUM_HARMONICS = 5
 _HUM_RATE_HZ = 2000
 _HUM_PIECE_FRAMES = 8  # 0.16 s: eight periods of 50 Hz
-_HUM_ABOVE_DB = 9.0  # over the frequencies midway between; of 114 GRID and VCTK clips none reaches 8
+_HUM_ABOVE_DB = 9.0  # above the frequencies between the harmonics; none of 114 GRID and VCTK clips reaches 8
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class SoundHealth:
     peak_dbfs: float  # highest sample
     true_peak_dbfs: float  # highest point between the samples, by 4 times oversampling
     clipped_share: float  # samples in flat tops, 0 to 1
-    snr_db: float  # speech against pauses; a lower bound where the speaker makes none
+    snr_db: float  # speech against pauses; a lower bound in a clip without pauses
     dc_offset: float  # mean of the samples
-    hum_hz: float | None  # 50 or 60 where the pauses hold mains hum
+    hum_hz: float | None  # 50 or 60 where the pauses contain mains hum
     hum_dbfs: float | None  # its level, RMS over the harmonics
     leading_silence_seconds: float
     trailing_silence_seconds: float
@@ -53,8 +53,8 @@ def sound_health(waveform: np.ndarray, sample_rate_hz: int, *, as_recorded: np.n
 
     Args:
         waveform: float [samples], mono, full scale 1, or int16.
-        as_recorded: the file's own samples before resampling and mixing, [samples] or [samples, channels]. Clipping is
-            looked for there: resampling, mixing and lossy coding bend flat tops, so that a tenth of it is found after.
+        as_recorded: samples of the file before resampling and mixing, [samples] or [samples, channels], for the
+            detection of clipping: resampling and mixing bend flat tops, and only a tenth remains detectable.
     Raises:
         ValueError: no samples, more than one axis, or a rate that is not positive.
     """
@@ -92,9 +92,10 @@ def loudness_lufs(waveform: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def clipped_share(waveform: np.ndarray) -> float:
-    """Share of samples in runs of `CLIPPED_RUN` or more at the sound's own highest or lowest value, near full scale.
+    """Share of samples in runs of at least `CLIPPED_RUN` at the sound's own highest or lowest value, near full scale.
 
-    [samples] or [samples, channels]: the worst channel counts.
+    Args:
+        waveform: [samples] or [samples, channels]; the worst channel counts.
     """
     x = np.clip(_full_scale_one(waveform), -1, 1)
     channels = x[None] if x.ndim == 1 else x.T
@@ -102,7 +103,7 @@ def clipped_share(waveform: np.ndarray) -> float:
 
 
 def _flat_tops(x: np.ndarray) -> int:
-    """Samples in the flat tops of one polarity."""
+    """Number of samples in flat tops of one polarity."""
     level = x.max()
     if level < NEAR_FULL_SCALE:
         return 0
@@ -113,7 +114,7 @@ def _flat_tops(x: np.ndarray) -> int:
 
 
 def _full_scale_one(waveform: np.ndarray) -> np.ndarray:
-    """float64; int16 is divided by 32768."""
+    """Samples as float64 of full scale 1; int16 is divided by 32768."""
     scale = _LAST_BIT if np.asarray(waveform).dtype == np.int16 else 1.0
     return np.asarray(waveform, np.float64) * scale
 
@@ -129,7 +130,7 @@ def _true_peak_dbfs(x: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def _frame_levels(x: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """dBFS of each whole frame of 20 ms, rumble and DC removed; NaN where the file is silent to the bit."""
+    """dBFS of each whole frame of 20 ms, rumble and DC removed; NaN in digital silence."""
     n = min(len(x), max(1, round(_FRAME_SECONDS * sample_rate_hz)))
     frames = x[: len(x) // n * n].reshape(-1, n)
     flat = np.ptp(frames, axis=1) == 0
@@ -146,12 +147,12 @@ def _without_rumble(x: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 def _speech_and_noise(levels: np.ndarray) -> tuple[float, float]:
     """Levels of speech and of pauses, dBFS.
 
-    Padding, silent to the bit, at the ends says nothing about the room. Inside the clip it does: made or gated sound.
+    Digital silence is ignored at the ends (padding) and counts inside the clip (synthetic or gated sound).
     """
-    heard = np.flatnonzero(np.isfinite(levels))
-    if len(heard) == 0:
+    with_sound = np.flatnonzero(np.isfinite(levels))
+    if len(with_sound) == 0:
         return QUIETEST_DBFS, QUIETEST_DBFS
-    inside = np.nan_to_num(levels[heard[0] : heard[-1] + 1], nan=QUIETEST_DBFS)
+    inside = np.nan_to_num(levels[with_sound[0] : with_sound[-1] + 1], nan=QUIETEST_DBFS)
     low, high = np.quantile(inside, [_PAUSE_QUANTILE, 0.95])
     noise = _mean_level(inside[inside <= low])
     return _mean_level(inside[inside >= (low + high) / 2]), noise
@@ -162,14 +163,14 @@ def _mean_level(levels: np.ndarray) -> float:
 
 
 def _snr_db(speech_db: float, noise_db: float) -> float:
-    """What the speech adds to the noise beneath it, relative to that noise."""
+    """Ratio of the speech, without the noise beneath it, to that noise."""
     if speech_db - noise_db >= MAX_SNR_DB:
         return MAX_SNR_DB
     return float(10 * np.log10(max(10 ** ((speech_db - noise_db) / 10) - 1, 1e-1)))
 
 
 def _active(levels: np.ndarray, speech_db: float, noise_db: float) -> np.ndarray:
-    """Frames of speech: above the middle between pauses and speech, and in a run that is no click."""
+    """Frames of speech: above the midpoint between pauses and speech, in a run longer than a click."""
     threshold = speech_db - min(_MAX_ACTIVE_BELOW_DB, (speech_db - noise_db) / 2)
     loud = np.nan_to_num(levels, nan=QUIETEST_DBFS) > threshold
     run = np.convolve(loud, np.ones(_ACTIVE_FRAMES), "full") >= _ACTIVE_FRAMES  # ends at this frame
@@ -177,7 +178,7 @@ def _active(levels: np.ndarray, speech_db: float, noise_db: float) -> np.ndarray
 
 
 def _silence_around(levels: np.ndarray, speech_db: float, noise_db: float) -> tuple[float, float]:
-    """Seconds before the first and after the last frame of speech; all of the clip where there is none."""
+    """Seconds before the first and after the last frame of speech; the whole clip for each where there is none."""
     active = np.flatnonzero(_active(levels, speech_db, noise_db))
     if len(active) == 0:
         return len(levels) * _FRAME_SECONDS, len(levels) * _FRAME_SECONDS
@@ -189,7 +190,7 @@ def _mains_hum(
 ) -> tuple[float | None, float | None]:
     """Mains frequency and level of the hum in the pauses, or None and None.
 
-    Hum is always there; a breath or a murmur near 100 or 120 Hz is in some pieces of the pauses only.
+    Hum is present throughout; a breath or a murmur near 100 or 120 Hz occurs in some pieces of the pauses only.
     """
     pauses = _pauses(levels, speech_db, noise_db)
     if not pauses:
@@ -207,7 +208,7 @@ def _mains_hum(
 
 
 def _pauses(levels: np.ndarray, speech_db: float, noise_db: float) -> list[tuple[int, int]]:
-    """Frame ranges without speech, cut to pieces of `_HUM_PIECE_FRAMES` and more, but not twice as many."""
+    """Frame ranges without speech, cut into pieces of at least `_HUM_PIECE_FRAMES` and less than twice as many."""
     quiet = ~_active(levels, speech_db, noise_db) & np.isfinite(levels)
     pieces = []
     for begin, end in true_runs(quiet):
@@ -217,7 +218,7 @@ def _pauses(levels: np.ndarray, speech_db: float, noise_db: float) -> list[tuple
 
 
 def _powers_at(pieces: list[np.ndarray], frequencies_hz: np.ndarray) -> np.ndarray:
-    """Power of the waves of these frequencies in each piece (at `_HUM_RATE_HZ`), under a Hann window."""
+    """Summed power at the given frequencies in each piece (at `_HUM_RATE_HZ`), with a Hann window: [pieces]."""
     powers = []
     for piece in pieces:
         t = np.arange(len(piece)) / _HUM_RATE_HZ

@@ -124,7 +124,7 @@ def _log_sum_exp(x: Floats) -> Floats:
 def _best_path(score: Floats) -> NDArray[np.intp]:
     """Viterbi search over [frames, bins]: quadratic cost of jumps, at most `MAX_JUMP_BINS` per frame.
 
-    `librosa.sequence.viterbi` takes a dense transition matrix; the band makes this one five times as fast.
+    `librosa.sequence.viterbi` is as fast but needs transitions that sum to one, which changes paths near the edges.
     """
     jumps = np.arange(-MAX_JUMP_BINS, MAX_JUMP_BINS + 1)
     cost = JUMP_COST * jumps.astype(np.float32) ** 2
