@@ -38,7 +38,7 @@ $(EXTRAS): $(STAMP)
 	@touch $(EXTRAS)
 
 demo: $(STAMP) ## two made speakers: corpus, preparation, training, conversion, report (runs/demo)
-	$(RUN) tools/demo.py run --config configs/demo.yaml --out runs/demo
+	$(RUN) -m avsc_tf.cli demo run --config demo --out runs/demo
 
 browser: ## Chromium for the tests of the listening test's pages, where apt-get may install it
 	@for p in chromium chromium-browser google-chrome; do command -v "$$p" >/dev/null && exit 0; done; \

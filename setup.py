@@ -35,6 +35,7 @@ REQUIREMENTS = [
     "PyYAML>=6,<7",
     "h5py>=3.10,<4",  # weights of a narrower WaveNet, layer by layer
     "joblib>=1.3,<2",  # cores this process may use, containers and affinity counted in
+    "shtab>=1.7,<2",  # completion of the avsc command in bash and zsh
     "threadpoolctl>=3.1,<4",  # one thread of linear algebra, also in a process that has loaded it already
     "tqdm>=4.66,<5",
     "Jinja2>=3.1,<4",  # report.html
@@ -102,8 +103,13 @@ setup(
     name="avsc_tf",
     version="0.1.0",
     description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
-    packages=find_packages(include=["avsc_tf", "avsc_tf.*"]),
-    package_data={"avsc_tf": ["py.typed", "pretrained/*", "**/*.html", "**/*.css", "**/*.js"]},
+    packages=[*find_packages(include=["avsc_tf", "avsc_tf.*"]), "avsc_tf.configs"],
+    package_dir={"avsc_tf.configs": "configs"},
+    entry_points={"console_scripts": ["avsc = avsc_tf.cli.main:main"]},
+    package_data={
+        "avsc_tf.configs": ["*.yaml"],
+        "avsc_tf": ["py.typed", "pretrained/*", "**/*.html", "**/*.css", "**/*.js"],
+    },
     python_requires=">=3.11,<3.13",
     install_requires=REQUIREMENTS,
     extras_require={

@@ -48,7 +48,8 @@ from avsc_tf.alignment.distances import SoundFeatures
 from avsc_tf.alignment.dtw import warping_path
 from avsc_tf.alignment.matching import PairMatch
 from avsc_tf.alignment.silence import anchored_path
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.demo.speakers.english import PRONUNCIATIONS, english_phones, grid_sentence
 from avsc_tf.demo.speakers.phones import PAUSE, TimedPhone
@@ -70,7 +71,7 @@ WRONG_EACH = 10  # wrong partners of each GRID sentence
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("parts", nargs="*", metavar="PART", help="default: all that have data")
     parser.add_argument("--corpus", type=Path, default=Path("runs/demo/corpus"))
     parser.add_argument("--records", type=Path, default=Path("runs/demo/records"))
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
-    config, result = config_from_args(args), {}
+    config, result = read_config(args), {}
     for name in args.parts or PARTS:
         needed = PARTS[name][1](args)
         missing = [str(path) for path in needed if not path.is_dir()]

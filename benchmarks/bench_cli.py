@@ -1,7 +1,7 @@
 """What all benchmarks share: arguments with `--smoke`, and one line where a package is missing.
 
 `--smoke [DIR]` runs the same code on a tiny corpus, to see that it runs; the figures mean nothing. DIR/demo is a run of
-`tools/demo.py` with tests/end_to_end/tiny.yaml, made where it is missing; DIR/NAME holds what benchmark NAME writes.
+`avsc demo` with tests/end_to_end/tiny.yaml, made where it is missing; DIR/NAME holds what benchmark NAME writes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args
+from avsc_tf.cli.arguments import add_config, read_config
 from avsc_tf.core.config import Config
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.evaluation.confidence import estimate
@@ -29,7 +29,7 @@ DECIMALS = 4
 def add_arguments(description: str | None) -> argparse.ArgumentParser:
     """The flags of both benchmarks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("--records", required=True, type=Path, metavar="DIR")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network")
     parser.add_argument("--runs", required=True, type=Path, metavar="DIR", help="folder of the trainings; kept")
@@ -41,7 +41,7 @@ def add_arguments(description: str | None) -> argparse.ArgumentParser:
 
 def opened(args: argparse.Namespace) -> tuple[Config, Records, list[Sentence]]:
     """Settings, records and held-out sentences; without label times the warping path stands for them."""
-    config = config_from_args(args)
+    config = read_config(args)
     records = open_records(args.records, config)
     folders = Folders(args.source or args.records, args.target or args.records, align=args.align)
     return config, records, held_out_sentences(records, folders)

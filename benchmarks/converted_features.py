@@ -27,7 +27,8 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.core.runs import STATISTICS_NAME
 from avsc_tf.corpus.reader import Records, open_records
@@ -77,7 +78,7 @@ class Asked:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("--records", type=Path, required=True, metavar="DIR")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="with a trained conversion network")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the variants are trained there")
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sentences", type=int, help="at most so many, evenly spread")
     parser.add_argument("--json", type=Path)
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
-    config = config_from_args(args)
+    config = read_config(args)
     records = open_records(args.records, config)
     estimator = PitchEstimator.load(PACKAGED_PITCH)
     natural = list(recordings_of_records(records, "test", config, estimator))

@@ -3,7 +3,7 @@
     python benchmarks/copy_synthesis.py DIR... --config configs/demo.yaml [--weights A B] [--clips N] [--json FILE]
     python benchmarks/copy_synthesis.py --records RECORDS --config ... --weights RUN/wavenet/model.weights.h5
 
-DIR as in `tools/train.py wavenet --pretrain`, without facial features; RECORDS brings the target's clips with them.
+DIR as in `avsc train wavenet --pretrain`, without facial features; RECORDS brings the target's clips with them.
 Only sentences that training held out are taken, but with `--training` only the others, to choose settings on. Prints a
 table a folder, each figure with its 95 % bootstrap interval over sentences:
 
@@ -31,7 +31,8 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.corpus.reader import Records, open_records
 from avsc_tf.datasets.recordings import (
@@ -93,7 +94,7 @@ class Voice:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("folders", type=Path, nargs="*")
     parser.add_argument("--records", type=Path, metavar="DIR", help="the target's clips of prepared records")
     parser.add_argument("--no-face", action="store_true", help="records: facial features absent (zeros)")
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--spectrograms", type=Path, metavar="DIR", help="write FOLDER_NAME.png: all side by side")
     parser.add_argument("--json", type=Path)
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
-    config = config_from_args(args)
+    config = read_config(args)
     voices = [make_voice(path, config) for path in args.weights]
     result = {}
     for name, clips in sources(args, config):

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.core.schema import PAIR
 from avsc_tf.corpus.manifest import Manifest, count_records, write_manifest
@@ -47,14 +48,14 @@ Sample = tuple[float, float]  # wall and CPU seconds a batch
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("--pairs", type=int, default=200, help="3.3 MB each at the paper's sizes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-step", action="store_true", help="reading alone")
     parser.add_argument("--no-memory", action="store_true", help="leave the growth of memory out")
     parser.add_argument("--json", type=Path)
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
-    config = config_from_args(args)
+    config = read_config(args)
     with tempfile.TemporaryDirectory() as folder:
         result: dict[str, Any] = {"pairs": args.pairs, "batch_size": config.conversion.batch_size}
         records, result["written_mb_a_second"] = write_records(Path(folder), config, args.pairs)

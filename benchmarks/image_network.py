@@ -28,7 +28,8 @@ import keras
 import numpy as np
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.conversion.converter import Converter
 from avsc_tf.core.config import Config
 from avsc_tf.corpus.reader import Records, decode_frames, open_records
@@ -105,7 +106,7 @@ class Asked:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("--records", type=Path, required=True, metavar="DIR")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="with a trained conversion network")
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="clips, for their label times")
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sentences", type=int, help="at most so many, evenly spread")
     parser.add_argument("--json", type=Path)
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
-    config = config_from_args(args)
+    config = read_config(args)
     records = open_records(args.records, config)
     asked = _asked(records, args.run, held_out_sentences(records, Folders(args.source, args.target)), args.sentences)
     table = Table()

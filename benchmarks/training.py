@@ -2,7 +2,7 @@
 
     python benchmarks/training.py [--networks conversion wavenet image] [--rounds 5] [--records DIR --json FILE]
 
-Each step is that of `tools/train.py`: the same model class, compiled as the settings say, Adam, norm and clipping of
+Each step is that of `avsc train`: the same model class, compiled as the settings say, Adam, norm and clipping of
 the gradient, running average. The peer (`training_pytorch.py`) has the same weights, losses and optimizer; where
 torch.compile is asked for it stands beside the eager one, and the faster of the two is compared with. All take turns of
 one step, round after round, on the same batch and with the same number of threads; ratios are taken within a round, and

@@ -80,7 +80,7 @@ def make_batch(config: Config, network: str) -> Batch:
 
 
 def our_training(config: Config, network: str) -> TrainingModel:
-    """The model that `tools/train.py` trains."""
+    """The model that `avsc train` trains."""
     if network == "conversion":
         return conversion_training(build_conversion_net(config), config, total_steps=TOTAL_STEPS)
     if network == "image":

@@ -1,6 +1,6 @@
 """The paper's claim on finished videos: one joint network against its baseline (section 4.4), several seeds.
 
-For each seed both systems are trained with the same settings (`verdict_systems`), and `tools/evaluate.py` converts the
+For each seed both systems are trained with the same settings (`verdict_systems`), and `avsc evaluate` converts the
 held-out sentences by both, writes the mp4s and measures them again. Then the seeds are pooled (`verdict_pooling`).
 Everything is kept in RUNS: a verdict that was stopped goes on there.
 
@@ -25,7 +25,8 @@ from conversion_common import add_arguments, write
 from verdict_pooling import pool, table_text
 from verdict_systems import Systems, check_settings, make_systems
 
-from avsc_tf.cli.running import config_from_args, run_tool
+from avsc_tf.cli.arguments import read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.corpus.reader import open_records
 from avsc_tf.evaluation.videos.material import CONVERTED, VERSUS
@@ -84,7 +85,7 @@ def about(config: Config) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    config = config_from_args(args)
+    config = read_config(args)
     check_settings(config)
     records = open_records(args.records, config)
     systems = [make_systems(config, records, args.runs, seed) for seed in range(args.seeds)]

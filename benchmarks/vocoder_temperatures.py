@@ -24,7 +24,8 @@ import numpy as np
 import soxr
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import add_config_arguments, config_from_args, run_tool
+from avsc_tf.cli.arguments import add_config, read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config
 from avsc_tf.datasets.recordings import PEAK
 from avsc_tf.evaluation.confidence import estimate
@@ -43,7 +44,7 @@ Scores = dict[str, dict[str, dict[str, float | None]]]  # sentence -> row -> fig
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
+    add_config(parser)
     parser.add_argument("folders", type=Path, nargs="*")
     parser.add_argument("--records", type=Path, metavar="DIR")
     parser.add_argument("--weights", default="pretrained")
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     args = parse_arguments(__file__, parser, argv, smoke=SMOKE)
     args.training, args.no_face, args.starting_with = True, False, ""
-    config = config_from_args(args)
+    config = read_config(args)
     speaker = copies.make_voice(args.weights, config)
     scores: Scores = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
     for name, clips in copies.sources(args, config):

@@ -24,7 +24,8 @@ from typing import Any
 import joblib
 from bench_cli import parse_arguments
 
-from avsc_tf.cli.running import config_from_args, run_tool
+from avsc_tf.cli.arguments import read_config
+from avsc_tf.cli.running import run_tool
 from avsc_tf.core.config import Config, WaveNetConfig
 
 SMOKE = (
@@ -39,7 +40,7 @@ Row = dict[str, Any]
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
-    config, n_threads = config_from_args(args), args.threads or joblib.cpu_count()
+    config, n_threads = read_config(args), args.threads or joblib.cpu_count()
     result = measure(config, args, n_threads)
     show(result)
     if args.json:

@@ -1,1 +1,5 @@
 """Command lines in, calls of the other rooms out: the `avsc` command."""
+
+from avsc_tf.cli.main import main
+
+__all__ = ["main"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avsc_tf.conversion.converted import TargetFeatures
-from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Job, Vocoder, features_path, steps_of
+from avsc_tf.conversion.jobs import Job, features_path, steps_of
 from avsc_tf.core.errors import AvscError
 from avsc_tf.core.unexpected import as_clip_error
+from avsc_tf.vocoder import NO_VOICE, VOCODERS, Vocoder
 
 if TYPE_CHECKING:
     from avsc_tf.conversion.converter import Converter

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from avsc_tf.conversion.converter import SEPARATE, Converter
-from avsc_tf.conversion.jobs import NO_VOICE, VOCODERS, Vocoder
 from avsc_tf.conversion.origin import Origin
 from avsc_tf.conversion.untrusted import MAX_WEIGHTS_BYTES, check_digests, check_regular, check_weights
 from avsc_tf.core.config import Config, load_saved_config
@@ -23,6 +22,7 @@ from avsc_tf.core.digests import bundle_digest, read_digests
 from avsc_tf.core.errors import BundleError, ConfigError, RecordError
 from avsc_tf.core.runs import config_path, consent_path, statistics_path, weights_path
 from avsc_tf.features.statistics import Statistics
+from avsc_tf.vocoder import NO_VOICE, VOCODERS, Vocoder
 
 FEATURE_SECTIONS = ("time", "acoustic", "face", "alignment", "split")  # what the shared statistics depend on
 
@@ -220,7 +220,7 @@ def _check_vgg(run: Path, config: Config) -> None:
 
 
 def _command(run: Path, network: str, more: str = "") -> str:
-    return f"`python tools/train.py {network} --config CONFIG --records DIR --out {run}{more}`"
+    return f"`avsc train {network} --config CONFIG --records DIR --out {run}{more}`"
 
 
 def _read_config(run: Path, network: str) -> Config:

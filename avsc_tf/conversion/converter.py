@@ -20,7 +20,7 @@ import soxr
 
 from avsc_tf.conversion.batch import convert_batches
 from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
-from avsc_tf.conversion.jobs import Job, Vocoder
+from avsc_tf.conversion.jobs import Job
 from avsc_tf.conversion.notes import clip_notes
 from avsc_tf.conversion.origin import Origin, marked, signature
 from avsc_tf.conversion.overwriting import MADE_HERE
@@ -41,6 +41,7 @@ from avsc_tf.media.clips import ClipSource, separate_sound, single_clip
 from avsc_tf.media.container import has_picture
 from avsc_tf.media.mux import write_sound, write_video
 from avsc_tf.provenance.marking import Provenance
+from avsc_tf.vocoder import Vocoder
 from avsc_tf.vocoder.griffin_lim import griffin_lim
 
 PEAK_LIMIT = 0.95  # louder waveforms are scaled down to it: AAC overshoots full scale by a little

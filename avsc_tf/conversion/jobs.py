@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from avsc_tf.core.errors import MediaError
 from avsc_tf.media.clips import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avsc_tf.media.mux import SOUND_FORMATS, VIDEO_FORMATS
+from avsc_tf.vocoder import Vocoder
 
-Vocoder = Literal["wavenet", "griffin-lim", "none"]
-VOCODERS: tuple[Vocoder, ...] = ("wavenet", "griffin-lim")
-NO_VOICE: Vocoder = "none"  # of networks that only see
 VIDEO_SUFFIX, SOUND_SUFFIX = ".mp4", ".wav"
 _FORMATS = {VIDEO_SUFFIX: tuple(VIDEO_FORMATS), SOUND_SUFFIX: tuple(SOUND_FORMATS)}
 # A name that ends like this is meant as a file, whether or not it can be written.

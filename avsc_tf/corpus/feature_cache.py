@@ -78,9 +78,7 @@ class FeatureCache:
         try:
             return decode_features(path.read_bytes() if pictures else path, pictures=pictures)
         except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-            raise MediaError(
-                f"{path}: the stored features are damaged ({error}). Run tools/prepare.py again."
-            ) from error
+            raise MediaError(f"{path}: the stored features are damaged ({error}). Run avsc prepare again.") from error
 
     def save(self, key: str, data: bytes) -> None:
         """Store what `encode_features` gave: written beside, then renamed."""

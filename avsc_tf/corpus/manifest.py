@@ -28,7 +28,7 @@ CONFIG_NAME = "config.yaml"
 SHARD_SUFFIX = ".tfrecord"
 PART_SUFFIX = ".part"
 FORMAT_VERSION = 2
-AGAIN = "Run tools/prepare.py again."
+AGAIN = "Run avsc prepare again."
 _READ_BYTES = 1 << 20
 _BESIDE = (STATISTICS_NAME, CONFIG_NAME)
 
@@ -129,7 +129,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Raises RecordError where there is none, where it cannot be understood, or where a byte of it has changed."""
     path = folder / MANIFEST_NAME
     if not path.is_file():
-        raise RecordError(f"{folder}: holds no {MANIFEST_NAME}, so its records are unfinished. Run tools/prepare.py.")
+        raise RecordError(f"{folder}: holds no {MANIFEST_NAME}, so its records are unfinished. Run avsc prepare.")
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         if tree["version"] != FORMAT_VERSION:

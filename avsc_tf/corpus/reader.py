@@ -58,7 +58,7 @@ def open_records(folder: str | Path, config: Config, *, deep: bool = False) -> R
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RecordError(f"{folder}: no such records folder. Make it with tools/prepare.py --out {folder}.")
+        raise RecordError(f"{folder}: no such records folder. Make it with avsc prepare --out {folder}.")
     manifest = read_manifest(folder)
     check_fingerprint(folder, manifest, config)
     for shard in manifest.shards:

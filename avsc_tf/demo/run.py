@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsc_tf.conversion.jobs import VOCODERS
 from avsc_tf.core.config import Config, save_config
 from avsc_tf.core.files import claim_folder, own_folder
 from avsc_tf.core.runs import NETWORKS, STATISTICS_NAME, network_dir, weights_path
 from avsc_tf.demo.showcase import held_out_clips, make_showcase
 from avsc_tf.demo.stages import STAMPS_NAME, Stage, StageRunner, duration_text
+from avsc_tf.vocoder import VOCODERS
 
 CONFIG_NAME = "demo.yaml"
 LOCK_NAME = "demo"
@@ -77,34 +77,29 @@ class DemoFolders:
         return self.out / "converted"
 
 
-def run_demo(config: Config, out: Path, *, tools: Path) -> None:
+def run_demo(config: Config, out: Path) -> None:
     """Run all stages that are not done and name the files.
-
-    Args:
-        tools: folder of the command-line tools.
 
     Raises:
         OutputError: `out` holds other things than a demo, or another one is running there.
         StageError: a stage failed. KeyboardInterrupt: it was stopped; the same call goes on.
     """
     folders = DemoFolders(out)
-    here = Path.cwd()
-    tools = tools.relative_to(here) if tools.is_relative_to(here) else tools
     with own_folder(out, LOCK_NAME, signs=(STAMPS_NAME,)):
         save_config(config, folders.config)
-        runner = StageRunner(out, demo_stages(config, folders, tools))
+        runner = StageRunner(out, demo_stages(config, folders))
         ran = runner.run()
         print(summary(folders, runner, ran))
 
 
-def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage]:
+def demo_stages(config: Config, folders: DemoFolders) -> list[Stage]:
     """The stages in order; each one's settings are those it depends on and no more."""
     tree = config.as_dict()
     settings = ("--config", str(folders.config))
     corpus = Stage(
         "corpus",
         lambda: [
-            *(f"{tools / 'demo.py'}", "corpus", "--out", f"{folders.corpus}", "--seed", f"{config.seed}"),
+            *("demo", "corpus", "--out", f"{folders.corpus}", "--seed", f"{config.seed}"),
             *("--emotions", *config.demo.emotions),
             *("--sentences-per-emotion", f"{config.demo.sentences_per_emotion}"),
             *("--held-out", f"{config.demo.held_out_per_emotion}", "--size-px", f"{config.demo.clip_px}"),
@@ -116,7 +111,7 @@ def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage
     prepare = Stage(
         "prepare",
         lambda: [
-            *(f"{tools / 'prepare.py'}", *settings, "--source", f"{folders.source}"),
+            *("prepare", *settings, "--source", f"{folders.source}"),
             *("--target", f"{folders.target}", "--out", f"{folders.records}"),
         ],
         config.record_settings,
@@ -127,7 +122,7 @@ def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage
     convert = Stage(
         "convert",
         lambda: [
-            *(f"{tools / 'convert.py'}", *(f"{clip.video}" for clip in held_out_clips(folders.source))),
+            *("convert", *(f"{clip.video}" for clip in held_out_clips(folders.source))),
             *("--bundle", f"{folders.run}", "--out", f"{folders.held_out}", "--vocoder", *VOCODERS),
             *("--seed", f"{config.seed}", "--keep-features"),
         ],
@@ -136,17 +131,17 @@ def demo_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage
         after=tuple(f"train {network}" for network in NETWORKS),
         stale=(folders.held_out,),
     )
-    training = [train_stage(config, network, folders, tools) for network in NETWORKS]
-    return [corpus, prepare, *training, convert, *closing_stages(config, folders, tools)]
+    training = [train_stage(config, network, folders) for network in NETWORKS]
+    return [corpus, prepare, *training, convert, *closing_stages(config, folders)]
 
 
-def train_stage(config: Config, network: str, folders: DemoFolders, tools: Path) -> Stage:
+def train_stage(config: Config, network: str, folders: DemoFolders) -> Stage:
     """Training of one network; an unfinished one goes on. A WaveNet of converted features needs their network."""
     needs_conversion = network == "wavenet" and config.wavenet.train_features != "natural"
     return Stage(
         f"train {network}",
         lambda: [
-            *(f"{tools / 'train.py'}", network, "--config", f"{folders.config}"),
+            *("train", network, "--config", f"{folders.config}"),
             *("--records", f"{folders.records}", "--out", f"{folders.run}", "--resume"),
         ],
         config.as_dict()[network],
@@ -156,12 +151,12 @@ def train_stage(config: Config, network: str, folders: DemoFolders, tools: Path)
     )
 
 
-def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[Stage]:
+def closing_stages(config: Config, folders: DemoFolders) -> list[Stage]:
     """The vocoders judged, the side-by-side video, the figures and the page that shows them."""
     common = ("--config", f"{folders.config}", "--records", f"{folders.records}", "--run", f"{folders.run}")
     gate = Stage(
         "judge vocoders",
-        lambda: [f"{tools / 'diagnose.py'}", "copy-synthesis", *common, "--out", f"{folders.out}"],
+        lambda: ["diagnose", "copy-synthesis", *common, "--out", f"{folders.out}"],
         config.seed,
         (folders.copy_synthesis,),
         after=tuple(f"train {network}" for network in NETWORKS),
@@ -170,7 +165,7 @@ def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[St
     showcase = Stage(
         "side by side",
         lambda: [
-            *(f"{tools / 'demo.py'}", "side-by-side", "--config", f"{folders.config}", "--out", f"{folders.out}"),
+            *("demo", "side-by-side", "--config", f"{folders.config}", "--out", f"{folders.out}"),
         ],
         0,
         (folders.converted, folders.side_by_side),
@@ -180,7 +175,7 @@ def closing_stages(config: Config, folders: DemoFolders, tools: Path) -> list[St
     evaluate = Stage(
         "evaluate",
         lambda: [
-            *(f"{tools / 'diagnose.py'}", "run", *common, "--converted", f"{folders.held_out}"),
+            *("diagnose", "run", *common, "--converted", f"{folders.held_out}"),
             *("--corpus", f"{folders.corpus}", "--out", f"{folders.out}"),
         ],
         0,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.core.config import Config
 from avsc_tf.core.errors import MediaError, StageError
 from avsc_tf.core.files import write_atomically, written_whole
 from avsc_tf.evaluation.aims import gate
 from avsc_tf.media.clips import ClipSource, find_clips
 from avsc_tf.media.panels import Row, write_panels, write_sheet
+from avsc_tf.vocoder import Vocoder
 
 CHOICE_NAME = "vocoder.json"
 
@@ -76,7 +76,7 @@ def make_showcase(
         MediaError: a clip or a converted video is missing. StageError: the vocoders were not judged.
     """
     if not copy_synthesis.is_file():
-        raise StageError(f"{copy_synthesis}: the vocoders were not judged. Run tools/diagnose.py copy-synthesis first.")
+        raise StageError(f"{copy_synthesis}: the vocoders were not judged. Run avsc diagnose copy-synthesis first.")
     choice = choose_vocoder(json.loads(copy_synthesis.read_text(encoding="utf-8"))["table"])
     targets = {clip.utterance: clip.video for clip in find_clips(target)}
     rows = []

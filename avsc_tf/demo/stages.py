@@ -68,14 +68,26 @@ class Stamp:
 class StageRunner:
     """Runs stages in order and keeps their stamps in `folder`.
 
+    Args:
+        show: prints a line.
+        program: arguments of Python before each stage's command.
+
     Raises:
         StageError: a stamp file that cannot be read.
     """
 
-    def __init__(self, folder: Path, stages: Sequence[Stage], *, show: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stages: Sequence[Stage],
+        *,
+        show: Callable[[str], None] = print,
+        program: Sequence[str] = ("-m", "avsc_tf.cli"),
+    ) -> None:
         self.folder = folder
         self.stages = stages
         self.show = show
+        self.program = program
         self.stamps = read_stamps(folder)
 
     def run(self) -> list[str]:
@@ -114,14 +126,14 @@ class StageRunner:
             _delete(stage.stale)
         before = stamp if stamp and goes_on else Stamp(digest, "started", "", 0.0, 0.0, 0)
         command = [str(word) for word in stage.command()]
-        shown = shorten(shlex.join(["python", *command]))
+        shown = shorten(shlex.join(["avsc", *command]))
         self.show(f"{head}: {shown}")
         stamp = dataclasses.replace(before, command=shown)
         self._keep(stage.name, stamp)
         began = time.monotonic()
         usage = Usage()
         try:
-            code = run_command([sys.executable, *command], usage)
+            code = run_command([sys.executable, *self.program, *command], usage)
         finally:
             stamp = dataclasses.replace(
                 stamp,

@@ -53,7 +53,7 @@ def find_converted(folder: Path, copies: Mapping[str, Any] | None) -> dict[str, 
     """
     holding = [f for f in (folder, *sorted(folder.glob("*/"))) if any(f.glob("*.npz"))]
     if not holding:
-        raise MediaError(f"{folder}: no NAME.npz of a converted clip. Convert with tools/convert.py --keep-features.")
+        raise MediaError(f"{folder}: no NAME.npz of a converted clip. Convert with avsc convert --keep-features.")
     found = {_vocoder(next(iter(sorted(f.glob("*.npz"))))): f for f in holding}
     first = "wavenet" if copies is None or copies["gate"]["passed"] else "griffin-lim"
     return dict(sorted(found.items(), key=lambda item: item[0] != first))

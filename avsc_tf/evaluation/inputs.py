@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from avsc_tf.conversion.bundle import modalities_of
-from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.core.config import load_config, load_saved_config
 from avsc_tf.core.errors import BundleError, MediaError, RecordError
 from avsc_tf.core.files import own_folder
@@ -23,6 +22,7 @@ from avsc_tf.evaluation.texts import interval_text, number_text
 from avsc_tf.evaluation.videos.catalogue import FIGURES, HEADLINES, WHERE
 from avsc_tf.evaluation.videos.evaluate import REPORT_HTML, REPORT_JSON, evaluate_videos
 from avsc_tf.evaluation.videos.material import CONVERTED, ROWS, VERSUS
+from avsc_tf.vocoder import Vocoder
 
 SECOND_TAKE_NAME = "second_take"
 
@@ -129,9 +129,7 @@ def records_of(folder: Path, runs: Sequence[Path]) -> Records:
     """
     settings = folder / RECORDS_CONFIG_NAME
     if not settings.is_file():
-        raise RecordError(
-            f"{settings}: no such file, so {folder} is no records folder. Make one with tools/prepare.py."
-        )
+        raise RecordError(f"{settings}: no such file, so {folder} is no records folder. Make one with avsc prepare.")
     records = open_records(folder, load_saved_config(settings))
     for run in runs:
         theirs = statistics_path(run)

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from avsc_tf.conversion.bundle import load_bundle, modalities_of
 from avsc_tf.conversion.converter import Converter
-from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.core.errors import BundleError
 from avsc_tf.core.runs import NETWORKS, config_path, statistics_path, weights_path
 from avsc_tf.corpus.manifest import MANIFEST_NAME
@@ -41,6 +40,7 @@ from avsc_tf.features.partial_clip import PartialClip
 from avsc_tf.media.clips import find_clips
 from avsc_tf.media.mux import write_video
 from avsc_tf.signal.pcm import to_float32
+from avsc_tf.vocoder import Vocoder
 from avsc_tf.vocoder.griffin_lim import griffin_lim
 
 SENTENCES_A_BATCH = 16

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from avsc_tf.conversion.bundle import load_bundle, modalities_of, networks_for
 from avsc_tf.conversion.converter import Converter
-from avsc_tf.conversion.jobs import Vocoder
 from avsc_tf.core.errors import ExportError
 from avsc_tf.core.files import claim_folder
 from avsc_tf.core.runs import network_dir
+from avsc_tf.vocoder import Vocoder
 
 DEFAULT_MAX_SECONDS = 10.0  # of speech in one call
 

@@ -69,7 +69,7 @@ class PitchEstimator:
             BundleError: no such file.
         """
         if not Path(path).is_file():
-            raise BundleError(f"{path}: pitch estimator missing. Train it again: tools/train.py wavenet --pretrain.")
+            raise BundleError(f"{path}: pitch estimator missing. Train it again: avsc train wavenet --pretrain.")
         with np.load(path) as stored:
             return cls({name: stored[name] for name in stored.files})
 

@@ -151,7 +151,7 @@ class Statistics:
             RecordError: missing or damaged file.
         """
         if not path.is_file():
-            raise RecordError(f"{path}: the statistics are missing. Run tools/prepare.py, or copy the whole folder.")
+            raise RecordError(f"{path}: the statistics are missing. Run avsc prepare, or copy the whole folder.")
         moments: dict[str, dict[str, Moments]] = {}
         try:
             entries = _entries(path)
@@ -163,7 +163,7 @@ class Statistics:
                         raise ValueError(f"{speaker}/{feature} is not finite, or has no deviation")
                     moments.setdefault(speaker, {})[feature] = (values, std)
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-            raise RecordError(f"{path}: the statistics are damaged ({error}). Run tools/prepare.py again.") from error
+            raise RecordError(f"{path}: the statistics are damaged ({error}). Run avsc prepare again.") from error
         return cls(moments)
 
 

@@ -107,7 +107,7 @@ def read_design(folder: Path) -> Design:
     """The test in FOLDER. Raises ListeningError where there is none, or one of another version."""
     path = folder / KEY_NAME
     if not path.is_file():
-        raise ListeningError(f"{path}: no such file. Name the folder that tools/listening_test.py build wrote.")
+        raise ListeningError(f"{path}: no such file. Name the folder that avsc listen build wrote.")
     try:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if tree.pop("version") != KEY_VERSION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from avsc_tf.provenance.credentials import sign_file
 from avsc_tf.provenance.identity import Identity, named_identity, own_identity
 from avsc_tf.provenance.picture_mark import mark_frames
 from avsc_tf.provenance.sound_mark import mark_sound
+
+WATERMARK_KEY_VARIABLE = "AVSC_TF_WATERMARK_KEY"
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,8 @@ class Provenance:
             timestamp_url=self.timestamp_url,
             name=name,
         )
+
+
+def watermark_key() -> str:
+    """The secret in $AVSC_TF_WATERMARK_KEY, or the public key."""
+    return os.environ.get(WATERMARK_KEY_VARIABLE) or PUBLIC_KEY

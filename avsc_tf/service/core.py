@@ -34,7 +34,7 @@ class Service:
         """
         for run in bundle:
             if not run.is_dir():
-                raise BundleError(f"{run}: no such run folder. Name one that tools/train.py made.")
+                raise BundleError(f"{run}: no such run folder. Name one that avsc train made.")
         self.settings, self.bundle = settings, tuple(bundle)
         self.storage = Storage(data)
         self.access = Access(settings.access, self.storage.folder / "session.key")

@@ -47,7 +47,7 @@ class ModelHost:
     def __init__(self, folder: Path, settings: ModelSettings, hidden_variables: Sequence[str] = ()) -> None:
         graphs = [path for path in folder.absolute().glob("*/*/saved_model.pb") if path.parts[-2].isdecimal()]
         if not graphs:
-            raise BundleError(f"{folder}: no model in it; expected NAME/1/saved_model.pb. tools/export.py makes them.")
+            raise BundleError(f"{folder}: no model in it; expected NAME/1/saved_model.pb. avsc export makes them.")
         found = [ModelVersion(path.parts[-3], int(path.parts[-2]), path.parent) for path in graphs]
         self.versions = sorted(found, key=lambda version: (version.name, version.number))
         self.settings, self._hidden = settings, set(hidden_variables)

@@ -1,4 +1,4 @@
-"""The same application as a Ray Serve deployment (extra `ray`): `tools/serve.py --ray`.
+"""The same application as a Ray Serve deployment (extra `ray`): `avsc serve --ray`.
 
 One replica: jobs and their files belong to one SQLite database, which one process writes. What Ray adds is that the
 replica is started again when it dies, and goes on with the queue. Ray runs on this computer, without dashboard and

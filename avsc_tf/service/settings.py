@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from avsc_tf.core.config.reading import apply_override, build, read_tree
+from avsc_tf.core.config.reading import apply_override, build, find_settings, read_tree
 from avsc_tf.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from avsc_tf.provenance.marking import Provenance
 
-DEFAULT_FILE = Path(__file__).resolve().parents[2] / "configs" / "serve.yaml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -115,8 +114,7 @@ class ProvenanceSettings:
 
     def provenance(self) -> Provenance | None:
         """What converted videos are marked and signed with; its watermark key is in the environment."""
-        from avsc_tf.provenance.flags import watermark_key
-        from avsc_tf.provenance.marking import Provenance
+        from avsc_tf.provenance.marking import Provenance, watermark_key
 
         if not self.enabled:
             return None
@@ -164,13 +162,13 @@ class ServiceSettings:
             raise ConfigError("conversion.seed must lie between 0 and 2147483647.")
 
 
-def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> ServiceSettings:
+def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ()) -> ServiceSettings:
     """Read a settings file and lay `section.key=value` over it; None takes the defaults.
 
     Raises:
         ConfigError: no such file, an unknown key, a wrong type, or values that contradict each other.
     """
-    tree = {} if path is None else read_tree(Path(path))
+    tree = {} if path is None else read_tree(find_settings(path))
     for text in overrides:
         apply_override(tree, text)
     settings: ServiceSettings = build(ServiceSettings, tree, place=str(path or "--set"), complete=False)

@@ -1,4 +1,4 @@
-"""One training as `tools/train.py` is asked for it: to be done in this process, or in many."""
+"""One training as `avsc train` is asked for it: to be done in this process, or in many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TrainingJob:
 
     Args:
         network: one of `runs.NETWORKS`.
-        records: made by tools/prepare.py; None where `pretrain` names folders of speech instead (WaveNet).
+        records: made by avsc prepare; None where `pretrain` names folders of speech instead (WaveNet).
         n_devices: of each machine.
         dry_run: say what the training would be, and write nothing; not of `pretrain`.
         consent: the target's consent record; None takes that of the records. Folders of speech need none: a WaveNet

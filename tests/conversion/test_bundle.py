@@ -45,7 +45,7 @@ def test_a_complete_bundle_loads_its_weights(complete: Path) -> None:
 def test_griffin_lim_needs_no_wavenet(run: Path) -> None:
     shutil.rmtree(run / "wavenet")
     assert load_bundle(run, vocoders=["griffin-lim"]).sampler is None
-    with pytest.raises(BundleError, match=r"wavenet/config.yaml: missing .*train.py wavenet .*or take --vocoder"):
+    with pytest.raises(BundleError, match=r"wavenet/config.yaml: missing .*avsc train wavenet .*or take --vocoder"):
         load_bundle(run)
 
 
@@ -53,7 +53,7 @@ def test_griffin_lim_needs_no_wavenet(run: Path) -> None:
 @pytest.mark.parametrize("part", ["config.yaml", "model.weights.h5"])
 def test_a_missing_part_is_named_with_its_command(run: Path, network: str, part: str) -> None:
     (run / network / part).unlink()
-    with pytest.raises(BundleError, match=rf"{network}/{part}: missing from the bundle.*train.py {network} --config"):
+    with pytest.raises(BundleError, match=rf"{network}/{part}: missing from the bundle.*avsc train {network} --config"):
         check_bundle(run)
 
 

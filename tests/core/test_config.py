@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avsc_tf.cli.running import add_audio_track_argument
+from avsc_tf.cli.arguments import add_audio_track
 from avsc_tf.core.config import config_from_dict, load_config, load_saved_config, save_config
 from avsc_tf.core.errors import ConfigError
 
@@ -171,7 +171,7 @@ def test_fingerprint_follows_what_records_depend_on(root: Path) -> None:
 
 def test_the_track_of_a_tools_flag() -> None:
     parser = argparse.ArgumentParser()
-    add_audio_track_argument(parser)
+    add_audio_track(parser)
     assert [parser.parse_args(words).audio_track for words in ([], ["--audio-track", "2"])] == [0, 2]
     with pytest.raises(SystemExit):
         parser.parse_args(["--audio-track", "0"])

@@ -313,5 +313,5 @@ def test_interrupt_says_how_to_go_on(capsys):
         raise KeyboardInterrupt
 
     assert run_tool(main) == 130
-    assert "Run the same command again to go on." in capsys.readouterr().err
+    assert "Run the same command again to continue." in capsys.readouterr().err
     assert run_tool(lambda: None) == 0

@@ -166,7 +166,7 @@ def test_settings_of_the_networks_do_not_matter(folder, root):
 
 
 def test_unfinished_records_are_refused(config, folder, tmp_path):
-    with pytest.raises(RecordError, match=r"no such records folder\. Make it with tools/prepare\.py"):
+    with pytest.raises(RecordError, match=r"no such records folder\. Make it with avsc prepare"):
         open_records(tmp_path / "absent", config)
     (folder / "manifest.json").unlink()
     with pytest.raises(RecordError, match=r"holds no manifest\.json, so its records are unfinished"):

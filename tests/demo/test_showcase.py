@@ -76,7 +76,7 @@ def test_a_stage_depends_on_its_own_settings_only(tmp_path: Path) -> None:
     """More image epochs train the image network again, and neither the corpus nor the other networks."""
 
     def settings(*overrides: str) -> dict[str, Any]:
-        stages = demo_stages(load_config(CONFIG, overrides), DemoFolders(tmp_path), Path("tools"))
+        stages = demo_stages(load_config(CONFIG, overrides), DemoFolders(tmp_path))
         return {stage.name: stage.settings for stage in stages}
 
     before, after = settings(), settings("image.epochs=77")
@@ -86,7 +86,7 @@ def test_a_stage_depends_on_its_own_settings_only(tmp_path: Path) -> None:
 
 
 def test_every_stage_comes_after_those_it_reads(tmp_path: Path) -> None:
-    stages = demo_stages(load_config(CONFIG), DemoFolders(tmp_path), Path("tools"))
+    stages = demo_stages(load_config(CONFIG), DemoFolders(tmp_path))
     names = [stage.name for stage in stages]
     for number, stage in enumerate(stages):
         assert set(stage.after) <= set(names[:number]), stage.name

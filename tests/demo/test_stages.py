@@ -34,7 +34,7 @@ def writer(folder: Path, name: str, *, text: str = "x", after: tuple[str, ...] =
 
 def run(folder: Path, *stages: Stage) -> tuple[list[str], list[str]]:
     lines: list[str] = []
-    return StageRunner(folder, stages, show=lines.append).run(), lines
+    return StageRunner(folder, stages, show=lines.append, program=()).run(), lines
 
 
 def test_second_run_reuses(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_interrupt_ends_the_child_and_the_time_so_far_is_kept(tmp_path: Path) ->
         f"folder = Path({str(tmp_path)!r})\n"
         "child = 'import time; open(sys.argv[1], \"w\").write(str(os.getpid())); time.sleep(60)'\n"
         "command = ['-c', 'import sys, os; ' + child, str(folder / 'pid')]\n"
-        "StageRunner(folder, [Stage('long', lambda: command, 0, ())]).run()\n"
+        "StageRunner(folder, [Stage('long', lambda: command, 0, ())], program=()).run()\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
@@ -119,7 +119,7 @@ def test_stamps_are_plain_json(tmp_path: Path) -> None:
     run(tmp_path, writer(tmp_path, "first"))
     stamp = json.loads((tmp_path / "stages.json").read_text(encoding="utf-8"))["first"]
     assert stamp["state"] == "finished"
-    assert stamp["command"].startswith("python -c")
+    assert stamp["command"].startswith("avsc -c")
     assert stamp["seconds"] >= 0
 
 

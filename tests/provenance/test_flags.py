@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from avsc_tf.cli.arguments import add_provenance, read_provenance
 from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.provenance.code import PUBLIC_KEY
-from avsc_tf.provenance.flags import add_provenance_arguments, provenance_from_args
 from avsc_tf.provenance.marking import Provenance
 
 from .conftest import ROOT
@@ -20,8 +20,8 @@ from .conftest import ROOT
 
 def parsed(*arguments: str) -> Provenance | None:
     parser = argparse.ArgumentParser()
-    add_provenance_arguments(parser)
-    return provenance_from_args(parser.parse_args(arguments))
+    add_provenance(parser)
+    return read_provenance(parser.parse_args(arguments))
 
 
 def test_on_by_default(monkeypatch) -> None:

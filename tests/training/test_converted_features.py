@@ -110,7 +110,7 @@ def test_trains_the_same_held_or_streamed(features, run, tiny_config, tiny_recor
 
 
 def test_untrained_conversion_network_is_named(tiny_config, tiny_records, tmp_path):
-    with pytest.raises(ConfigError, match=r"Train it first: python tools/train.py conversion .*--out .*to natural"):
+    with pytest.raises(ConfigError, match=r"Train it first: avsc train conversion .*--out .*to natural"):
         train_wavenet(with_net(tiny_config, train_features="mixed"), tiny_records, tmp_path)
 
 

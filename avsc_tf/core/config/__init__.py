@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from avsc_tf.core.config.reading import apply_override, build, dump_tree, read_plain_tree, read_tree
+from avsc_tf.core.config.reading import apply_override, build, dump_tree, find_settings, read_plain_tree, read_tree
 from avsc_tf.core.config.rules import check
 from avsc_tf.core.config.sections import (
     AcousticConfig,
@@ -110,10 +110,14 @@ class Config:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, its includes and `section.key=value` overrides.
 
+    Args:
+        path: a file, or the name of a shipped one: "demo", "paper", "grid", ...
+
     Raises:
         ConfigError: missing file, no mapping, unknown key, wrong type, contradicting values.
     """
-    tree = read_tree(Path(path))
+    path = find_settings(path)
+    tree = read_tree(path)
     for text in overrides:
         apply_override(tree, text)
     try:

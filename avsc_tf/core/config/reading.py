@@ -52,10 +52,27 @@ def dump_tree(tree: Mapping[str, Any], **options: Any) -> str:
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, **options)
 
 
+def shipped_settings() -> dict[str, Path]:
+    """The settings files that come with the package, by name: in the wheel, or in `configs/` of a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    folders = (package / "configs", package.parent / "configs")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_settings(name: str | Path) -> Path:
+    """Path of a settings file: `name` itself, or the shipped file of that name, as `demo`. Raises ConfigError."""
+    path, shipped = Path(name), shipped_settings()
+    if path.is_file():
+        return path
+    if str(name) in shipped:
+        return shipped[str(name)]
+    raise ConfigError(f"{path}: no such settings file. Name a file, or one of {', '.join(sorted(shipped))}.")
+
+
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file laid over the ones it includes. Raises ConfigError."""
+    """A YAML file merged into the files it includes. Raises ConfigError."""
     if not path.is_file():
-        raise ConfigError(f"{path}: no such settings file. Name one of configs/*.yaml.")
+        raise ConfigError(f"{path}: no such settings file. Correct the include that names it.")
     if path.resolve() in seen:
         raise ConfigError(f"{path}: include goes in a circle. Remove the include that leads back.")
     try:

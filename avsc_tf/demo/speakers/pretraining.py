@@ -29,7 +29,7 @@ from avsc_tf.demo.speakers.voices import EMOTIONS, VOICES
 from avsc_tf.media.mux import write_sound
 
 F0_SUFFIX = ".f0.txt"  # beside NAME.wav: F0 in Hz at each 5 ms, 0 where unvoiced
-RESERVED_SEEDS = (0, 20181030)  # of the corpora that tools/demo.py makes: its own default, and that of the settings
+RESERVED_SEEDS = (0, 20181030)  # of the corpora that avsc demo makes: its own default, and that of the settings
 RESERVED_PER_EMOTION = 30  # sentences kept for demo corpora of the reserved seeds
 ENGLISH_SHARE = 0.4
 SPEAKER_SHARES = {"source": 0.25, "target": 0.3}  # the other voices share the rest

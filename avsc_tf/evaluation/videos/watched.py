@@ -86,7 +86,7 @@ def watch(path: Path, tracker: FaceTracker, face: FaceConfig) -> Watched:
     if not 0 < n_frames <= MAX_SECONDS * FPS:
         raise MediaError(
             f"{path}: lasts {n_frames / FPS:.1f} s; sentences of at most {MAX_SECONDS:g} s are compared. Cut it into "
-            "sentences (tools/evaluate.py --drift measures long ones)."
+            "sentences (avsc evaluate --drift measures long ones)."
         )
     waveform = None
     if (sound := separate_sound(path)) is not None:

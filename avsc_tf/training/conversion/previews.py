@@ -55,7 +55,7 @@ def conversion_preview(model: keras.Model, records: Records, vocode: Vocode | No
 
     `quality/mcd_db` is the mel-cepstral distortion in the target's audible frames, `quality/mouth_opening_r` and
     `..._width_r` are Pearson's r of the mouth's movement: means over pairs, as alignment brought them to one timeline.
-    So the jitter of the alignment is in them; `tools/diagnose.py` measures on label times.
+    So the jitter of the alignment is in them; `avsc diagnose` measures on label times.
 
     What a network of one modality does not give is left out.
 

@@ -60,7 +60,7 @@ def conversion_of_run(run: Path, records: Records) -> Convert:
     if not path.is_file():
         raise ConfigError(
             f"{path}: is missing, and wavenet.train_features asks for converted features. Train it first: "
-            f"python tools/train.py conversion --config CONFIG --records {records.folder} --out {run}, "
+            f"avsc train conversion --config CONFIG --records {records.folder} --out {run}, "
             "or set wavenet.train_features to natural."
         )
     model = build_conversion_net(load_saved_config(config_path(run, CONVERSION)))
