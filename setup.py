@@ -105,7 +105,7 @@ setup(
     description="Audiovisual speaker conversion: voice and face together, in TensorFlow/Keras",
     packages=[*find_packages(include=["avsc_tf", "avsc_tf.*"]), "avsc_tf.configs"],
     package_dir={"avsc_tf.configs": "configs"},
-    entry_points={"console_scripts": ["avsc = avsc_tf.cli.main:main"]},
+    entry_points={"console_scripts": ["avsc = avsc_tf.cli:main"]},
     package_data={
         "avsc_tf.configs": ["*.yaml"],
         "avsc_tf": ["py.typed", "pretrained/*", "**/*.html", "**/*.css", "**/*.js"],

@@ -30,7 +30,7 @@ from bench_cli import parse_arguments
 
 from avsc_tf.cli.arguments import add_config, read_config
 from avsc_tf.cli.running import run_tool
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.painting import smooth_facial
 from avsc_tf.core.config import Config
 from avsc_tf.corpus.reader import Records, decode_frames, open_records
 from avsc_tf.evaluation.figures import Table
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(
                 f"{name}: made in {seconds:.0f} s, paints a frame in {_frame_ms(generator, asked):.1f} ms", flush=True
             )
-            fed = {"natural": asked["natural"], "converted": _steadied(asked["converted"], own, records)}
+            fed = {"natural": asked["natural"], "converted": _smoothed(asked["converted"], own, records)}
             _measure(name, lambda one, net=generator: paint(net, one), fed, own, table, tracker, args.out)
             _show(table)
             if args.json:
@@ -187,12 +187,11 @@ def _settings(config: Config, variant: Variant) -> Config:
     return dataclasses.replace(config, image=dataclasses.replace(config.image, **variant.changes))
 
 
-def _steadied(asked: list[Asked], config: Config, records: Records) -> list[Asked]:
-    """As `Converter.paint` does it before it paints."""
-    converter = Converter(config, records.statistics, conversion_net=None, generator=None)
+def _smoothed(asked: list[Asked], config: Config, records: Records) -> list[Asked]:
+    """Keypoints smoothed as `painting.paint` does."""
     found = []
     for one in asked:
-        facial = converter.steady(one.facial)
+        facial = smooth_facial(one.facial, records.statistics, config)
         found.append(dataclasses.replace(one, facial=facial, keypoints=_keypoints(facial, records)))
     return found
 

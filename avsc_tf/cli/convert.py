@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     provenance = read_provenance(args)
     from tqdm import tqdm
 
-    from avsc_tf.conversion.bundle import load_bundle, modalities_of, vocoders_of
+    from avsc_tf.conversion.batch import BatchOptions, convert_jobs
     from avsc_tf.conversion.jobs import SOUND_SUFFIX, VIDEO_SUFFIX, plan_jobs, steps_of
+    from avsc_tf.conversion.loading import load_bundle, modalities_of, vocoders_of
     from avsc_tf.conversion.overwriting import check_outputs
     from avsc_tf.core.notes import note_lines
 
@@ -53,14 +54,16 @@ def run(args: argparse.Namespace) -> int:
     vocoders = vocoders_of(modalities, args.vocoder, args.bundle[0])
     jobs = plan_jobs(args.clips, args.out, vocoders, suffix=SOUND_SUFFIX if modalities == "audio" else VIDEO_SUFFIX)
     check_outputs(jobs, keep_features=args.keep_features, overwrite=args.overwrite)
-    converter = load_bundle(*args.bundle, vocoders=vocoders)
-    converter.provenance, converter.audio_track = provenance, args.audio_track
+    bundle = load_bundle(*args.bundle, vocoders=vocoders)
     with tqdm(total=sum(map(steps_of, jobs)), desc="convert", unit="step", dynamic_ncols=True) as bar:
-        errors = converter.convert_jobs(jobs, seed=args.seed, keep_features=args.keep_features, advance=bar.update)
-    for line in note_lines({str(clip): notes for clip, notes in converter.notes.items()}):
+        options = BatchOptions(
+            args.seed, args.keep_features, args.audio_track, provenance=provenance, advance=bar.update
+        )
+        result = convert_jobs(bundle, jobs, options)
+    for line in note_lines({str(clip): notes for clip, notes in result.notes.items()}):
         print(line)
-    for error in errors.values():
+    for error in result.errors.values():
         print_error(error)
-    written = [output for job in jobs if job.clip not in errors for output in job.outputs.values()]
+    written = [output for job in jobs if job.clip not in result.errors for output in job.outputs.values()]
     print(f"{len(written)} of {sum(len(job.outputs) for job in jobs)} files written to {args.out}")
-    return EXIT_USER_ERROR if errors else 0
+    return EXIT_USER_ERROR if result.errors else 0

@@ -52,13 +52,13 @@ def run(args: argparse.Namespace) -> None:
 
 def _measure_vocoders(args: argparse.Namespace, records: Records) -> None:
     """Copy synthesis with both vocoders."""
-    from avsc_tf.conversion.bundle import load_bundle
-    from avsc_tf.conversion.converter import TargetFeatures
+    from avsc_tf.conversion.converted import TargetFeatures
+    from avsc_tf.conversion.loading import load_bundle
     from avsc_tf.evaluation.copy_synthesis import measure_copy_synthesis, verdict
 
-    converter = load_bundle(args.run_folder, vocoders=VOCODERS)
+    bundle = load_bundle(args.run_folder, vocoders=VOCODERS)
 
     def synthesise(vocoder: Any, mels: Any, facials: Any) -> Any:
-        return converter.speak([*map(TargetFeatures, mels, facials)], vocoder=vocoder, seed=args.seed)
+        return bundle.synthesise([*map(TargetFeatures, mels, facials)], vocoder=vocoder, seed=args.seed)
 
     print(verdict(measure_copy_synthesis(records, synthesise, args.out, vocoders=VOCODERS)))

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from avsc_tf.conversion.bundle import load_conversion
+    from avsc_tf.conversion.loading import load_conversion
     from avsc_tf.core.files import claim_folder
     from avsc_tf.corpus.reader import open_records
     from avsc_tf.evaluation.folders import find_folders

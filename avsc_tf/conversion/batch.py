@@ -1,105 +1,138 @@
-"""Many clips converted: a few in memory at a time, and no clip can end the batch."""
+"""Conversion of many clips: a few in memory at a time, and an error of one clip does not end the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from avsc_tf.conversion.bundle import Bundle, OnStage
 from avsc_tf.conversion.converted import TargetFeatures
-from avsc_tf.conversion.jobs import Job, features_path, steps_of
+from avsc_tf.conversion.jobs import ClipJob, features_path, steps_of
 from avsc_tf.core.errors import AvscError
 from avsc_tf.core.unexpected import as_clip_error
+from avsc_tf.provenance.marking import Provenance
 from avsc_tf.vocoder import NO_VOICE, VOCODERS, Vocoder
 
-if TYPE_CHECKING:
-    from avsc_tf.conversion.converter import Converter
-
-CLIPS_A_BATCH = 16  # utterances held in memory and generated together
-Errors = MutableMapping[Path, AvscError]
-Advance = Callable[[int], object]
+CLIPS_PER_BATCH = 16  # utterances held in memory and generated together
 
 
-def convert_batches(
-    converter: Converter, jobs: Sequence[Job], *, seed: int, keep_features: bool, advance: Advance
-) -> dict[Path, AvscError]:
-    """See `Converter.convert_jobs`. Raises what is no `Exception` alone, such as KeyboardInterrupt."""
-    errors: dict[Path, AvscError] = {}
-    for start in range(0, len(jobs), CLIPS_A_BATCH):
-        good = []
-        for job in jobs[start : start + CLIPS_A_BATCH]:
-            features = _read(converter, job, errors)
-            advance(1 if features is not None else steps_of(job))
-            if features is not None:
-                good.append((job, features))
+@dataclass(frozen=True)
+class BatchOptions:
+    """Options of a batch.
+
+    Args:
+        keep_features: also write NAME.npz (`ConvertedClip.save_features`) beside each video.
+        audio_track, on_stage: as in `Bundle.convert`. `on_stage` ends the batch by an exception that is no `Exception`.
+        provenance: as in `ConvertedClip.save`.
+        advance: called with the number of finished steps (see `steps_of`), for a progress bar.
+    """
+
+    seed: int = 0
+    keep_features: bool = False
+    audio_track: int = 0
+    provenance: Provenance | None = field(default_factory=Provenance)
+    on_stage: OnStage | None = None
+    advance: Callable[[int], object] = lambda steps: None
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Errors of the clips that could not be converted, and remarks on those that could."""
+
+    errors: dict[Path, AvscError] = field(default_factory=dict)
+    notes: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    @contextmanager
+    def contain(self, clip: Path) -> Iterator[None]:
+        """Record an exception of the block as the error of a clip."""
+        try:
+            yield
+        except Exception as error:
+            self.errors[clip] = as_clip_error(error, clip)
+
+
+@dataclass(frozen=True)
+class _ReadClip:
+    """A clip between reading and writing."""
+
+    job: ClipJob
+    features: TargetFeatures
+    notes: tuple[str, ...]
+
+
+def convert_jobs(bundle: Bundle, jobs: Sequence[ClipJob], options: BatchOptions) -> BatchResult:
+    """Convert many clips; only exceptions such as KeyboardInterrupt end the batch.
+
+    Raises:
+        ProvenanceError: the files could not be signed; raised before anything is converted.
+    """
+    if options.provenance is not None:
+        options.provenance.identity()
+    result = BatchResult()
+    for start in range(0, len(jobs), CLIPS_PER_BATCH):
+        clips = [clip for job in jobs[start : start + CLIPS_PER_BATCH] if (clip := _read(bundle, job, options, result))]
         voices = {}
         for vocoder in (*VOCODERS, NO_VOICE):
-            if any(vocoder in job.outputs for job, _ in good):
-                voices[vocoder] = _speak(converter, good, vocoder, seed, errors)
-                advance(len(good))
-        for job, features in good:
-            if job.clip not in errors:
-                spoken = {vocoder: voices[vocoder][job.clip] for vocoder in job.outputs}
-                _finish(converter, job, features, spoken, seed=seed, keep_features=keep_features, errors=errors)
-            advance(1)
-    return errors
+            if any(vocoder in clip.job.outputs for clip in clips):
+                voices[vocoder] = _synthesise(bundle, clips, vocoder, options, result)
+                options.advance(len(clips))
+        for clip in clips:
+            if clip.job.clip not in result.errors:
+                waveforms = {vocoder: voices[vocoder][clip.job.clip] for vocoder in clip.job.outputs}
+                _write(bundle, clip, waveforms, options, result)
+            options.advance(1)
+    return result
 
 
-@contextmanager
-def _contained(clip: Path, errors: Errors) -> Iterator[None]:
-    """Whatever is raised within the block is the error of its clip."""
-    try:
-        yield
-    except Exception as error:
-        errors[clip] = as_clip_error(error, clip)
-
-
-def _read(converter: Converter, job: Job, errors: Errors) -> TargetFeatures | None:
-    with _contained(job.clip, errors):
-        source = converter.read(job.clip)
-        features = converter.convert_features(source)
-        converter.note(job.clip, source)
-        return features
+def _read(bundle: Bundle, job: ClipJob, options: BatchOptions, result: BatchResult) -> _ReadClip | None:
+    with result.contain(job.clip):
+        source = bundle.read(job.clip, audio_track=options.audio_track, on_stage=options.on_stage)
+        clip = _ReadClip(job, bundle.convert_features(source), bundle.notes(source))
+        if clip.notes:
+            result.notes[job.clip] = clip.notes
+        options.advance(1)
+        return clip
+    options.advance(steps_of(job))
     return None
 
 
-def _speak(
-    converter: Converter, good: Sequence[tuple[Job, TargetFeatures]], vocoder: Vocoder, seed: int, errors: Errors
+def _synthesise(
+    bundle: Bundle, clips: Sequence[_ReadClip], vocoder: Vocoder, options: BatchOptions, result: BatchResult
 ) -> dict[Path, np.ndarray | None]:
-    """Waveforms by clip, all at once; where that fails, each alone, to know whose fault it is."""
+    """Waveforms by clip, all at once; if that fails, one by one, which shows the clip at fault."""
     if vocoder == NO_VOICE:
-        return {job.clip: None for job, _ in good}
+        return {clip.job.clip: None for clip in clips}
+    common: dict[str, Any] = {"vocoder": vocoder, "seed": options.seed, "on_stage": options.on_stage}
     try:
-        spoken = converter.speak([features for _, features in good], vocoder=vocoder, seed=seed)
-        return {job.clip: waveform for (job, _), waveform in zip(good, spoken, strict=True)}
+        waveforms = bundle.synthesise([clip.features for clip in clips], **common)
+        return {clip.job.clip: waveform for clip, waveform in zip(clips, waveforms, strict=True)}
     except Exception as error:
-        if len(good) == 1:
-            errors[good[0][0].clip] = as_clip_error(error, good[0][0].clip)
+        if len(clips) == 1:
+            result.errors[clips[0].job.clip] = as_clip_error(error, clips[0].job.clip)
             return {}
-    alone: dict[Path, np.ndarray | None] = {}
-    for job, features in good:
-        with _contained(job.clip, errors):
-            (alone[job.clip],) = converter.speak([features], vocoder=vocoder, seed=seed)
-    return alone
+    one_by_one: dict[Path, np.ndarray | None] = {}
+    for clip in clips:
+        with result.contain(clip.job.clip):
+            (one_by_one[clip.job.clip],) = bundle.synthesise([clip.features], **common)
+    return one_by_one
 
 
-def _finish(
-    converter: Converter,
-    job: Job,
-    features: TargetFeatures,
-    voices: dict[Vocoder, np.ndarray | None],
-    *,
-    seed: int,
-    keep_features: bool,
-    errors: Errors,
+def _write(
+    bundle: Bundle,
+    clip: _ReadClip,
+    waveforms: dict[Vocoder, np.ndarray | None],
+    options: BatchOptions,
+    result: BatchResult,
 ) -> None:
-    with _contained(job.clip, errors):
-        frames = converter.paint(features) if converter.has_face else None
-        for vocoder, output in job.outputs.items():
-            converted = converter.in_units(features, voices[vocoder], frames, vocoder)
-            converted = converter.write(converted, output, seed=seed)
-            if keep_features:
-                converted.save(features_path(output))
+    with result.contain(clip.job.clip):
+        frames = bundle.paint(clip.features, on_stage=options.on_stage) if bundle.has_face else None
+        for vocoder, output in clip.job.outputs.items():
+            converted = bundle.finish(clip.features, waveforms[vocoder], frames, vocoder, seed=options.seed)
+            converted = converted.save(output, provenance=options.provenance)
+            if options.keep_features:
+                converted.save_features(features_path(output))

@@ -1,278 +1,173 @@
-"""A run folder as a bundle: every part checked before anything is loaded, so that a missing one is named at once.
-
-The folder may come from a stranger: see `untrusted`.
-"""
+"""A trained run that converts clips (paper figure 1): reader, conversion network, vocoder, painter and writer."""
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from avsc_tf.conversion.converter import SEPARATE, Converter
-from avsc_tf.conversion.origin import Origin
-from avsc_tf.conversion.untrusted import MAX_WEIGHTS_BYTES, check_digests, check_regular, check_weights
-from avsc_tf.core.config import Config, load_saved_config
-from avsc_tf.core.consent import read_consent
-from avsc_tf.core.digests import bundle_digest, read_digests
-from avsc_tf.core.errors import BundleError, ConfigError, RecordError
-from avsc_tf.core.runs import config_path, consent_path, statistics_path, weights_path
+from avsc_tf.conversion.converted import ConvertedClip, TargetFeatures
+from avsc_tf.conversion.features import convert_features, is_unfamiliar, restore_units
+from avsc_tf.conversion.painting import paint
+from avsc_tf.conversion.reading import SourceReader, clip_notes
+from avsc_tf.conversion.voice import synthesise
+from avsc_tf.conversion.writing import Origin
+from avsc_tf.core.config import Config
+from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.partial_clip import PartialClip, missing_stream
 from avsc_tf.features.statistics import Statistics
 from avsc_tf.vocoder import NO_VOICE, VOCODERS, Vocoder
 
-FEATURE_SECTIONS = ("time", "acoustic", "face", "alignment", "split")  # what the shared statistics depend on
+SEPARATE = "separate"  # `Bundle.modalities` of the two baselines side by side
+OnStage = Callable[[str, float], object]
 
 
-def networks_for(
-    vocoders: Sequence[Vocoder], modalities: str = "audio_visual", *, pictures: bool = True
-) -> tuple[str, ...]:
-    """The networks a conversion needs; Griffin-Lim does without the WaveNet, sound alone without the image network."""
-    voice = ("wavenet",) if "wavenet" in vocoders and modalities != "visual" else ()
-    return ("conversion", *voice, *(("image",) if pictures and modalities != "audio" else ()))
+@dataclass
+class Bundle:
+    """The three networks of a run, or those of the paper's two baselines.
 
-
-def modalities_of(run: Path, second: Path | None = None) -> str:
-    """What the conversion network of a run takes and makes (`conversion.modalities`); `SEPARATE` of two runs.
-
-    Raises:
-        BundleError: no trained conversion network, or two that are not the paper's two baselines.
-    """
-    first = _conversion_config(run).conversion.modalities
-    if second is None:
-        return first
-    other = _conversion_config(second).conversion.modalities
-    if {first, other} != {"audio", "visual"}:
-        raise BundleError(
-            f"{run} and {second}: convert {first} and {other}. Two run folders go together only where one was trained "
-            "with conversion.modalities audio and the other with visual; name a joint one alone."
-        )
-    return SEPARATE
-
-
-def vocoders_of(modalities: str, asked: Sequence[Vocoder] | None, run: Path) -> list[Vocoder]:
-    """The voices to be made: those asked for, the WaveNet by default, none where the networks only see.
-
-    Raises:
-        BundleError: a voice is asked for that the networks do not have.
-    """
-    if modalities == "visual":
-        if asked:
-            raise BundleError(
-                f"{run}: has no voice (conversion.modalities: visual). Leave --vocoder out, or name the run folder of "
-                "the audio baseline, too."
-            )
-        return [NO_VOICE]
-    return [vocoder for vocoder in VOCODERS if vocoder in (asked or ["wavenet"])]
-
-
-def check_bundle(run: Path, *, vocoders: Sequence[Vocoder] = VOCODERS, pictures: bool = True) -> Config:
-    """Settings of a complete run folder: each network's own section, with the features they share.
+    A clip may lack its sound or its picture: the conversion network then receives zeros and still makes both outputs.
+    Networks of one modality (the baselines, section 4.4) make sound alone or a silent video.
 
     Args:
-        vocoders, pictures: see `load_bundle`.
+        config: settings of the networks.
+        statistics: mean and deviation per speaker of the records that the networks were trained on.
+        conversion_net: {"mel", "facial"} -> {"mel", "facial"}, whole utterances.
+        generator: {"mel" [B, 8, n_mels], "facial" [B, n_facial]} -> [B, size, size, 3] in [-1, 1]; None without a face.
+        sampler: WaveNet sampler; None where Griffin-Lim suffices.
+        modalities: those of the conversion network, or `SEPARATE`; "" takes them from the settings.
+        origin: the run and the consents that each conversion is checked against.
 
-    Raises:
-        BundleError: a part is missing or not what training sealed, or two networks were trained on different features.
-        ConsentError: the target's consent has ended.
+    Examples:
+        >>> import avsc_tf as avsc
+        >>> bundle = avsc.load("runs/demo/run")  # doctest: +SKIP
+        >>> bundle.convert("a.mp4", seed=0).save("b.mp4")  # doctest: +SKIP
     """
-    modalities = _conversion_config(run).conversion.modalities
-    networks = networks_for(vocoders, modalities, pictures=pictures)
-    for network in networks:
-        _check_parts(run, network)
-    for path in (statistics_path(run), consent_path(run)):
-        if not path.is_file():
-            command = _command(run, "conversion", " --consent FILE" if path == consent_path(run) else "")
-            raise BundleError(f"{path}: missing from the bundle. Make it with {command}.")
-        check_regular(run, path)
-    check_digests(run, _parts(run, networks), read_digests(run))
-    read_consent(consent_path(run)).check(consent_path(run))
-    configs = {network: _read_config(run, network) for network in networks}
-    for network in networks[1:]:
-        _check_same_features(run, configs["conversion"], network, configs[network])
-    _check_baseline(run, modalities, configs)
-    _check_vgg(run, configs["conversion"])
-    return dataclasses.replace(configs["conversion"], **{n: getattr(configs[n], n) for n in networks})
 
+    config: Config
+    statistics: Statistics
+    conversion_net: Any
+    generator: Any
+    sampler: Any = None
+    modalities: str = ""
+    origin: Origin = field(default_factory=Origin)
 
-def load_bundle(
-    run: Path, second: Path | None = None, *, vocoders: Sequence[Vocoder] = VOCODERS, pictures: bool = True
-) -> Converter:
-    """Load the networks of a run, or of the paper's two baselines (section 4.4), each of one modality.
+    def __post_init__(self) -> None:
+        self.modalities = self.modalities or self.config.conversion.modalities
 
-    Args:
-        second: the other baseline's run folder.
-        vocoders: those that will be asked for; without "wavenet" its network is neither needed nor loaded.
-        pictures: False: the image network is neither needed nor loaded; nothing can be painted.
+    @property
+    def has_voice(self) -> bool:
+        """Whether the networks make a voice."""
+        return self.modalities != "visual"
 
-    Raises:
-        BundleError: a part is missing, damaged, or does not fit the others.
-        ConsentError: the target's consent has ended.
-    """
-    run = Path(run)
-    if second is None:
-        return _load_one(run, vocoders, pictures)
-    modalities = modalities_of(run, second)
-    runs = (run, second) if _conversion_config(run).conversion.modalities == "audio" else (second, run)
-    audio, visual = (_load_one(one, vocoders, pictures) for one in runs)
-    if statistics_path(runs[0]).read_bytes() != statistics_path(runs[1]).read_bytes():
-        raise BundleError(f"{run} and {second}: were trained on different records. Train both on one records folder.")
+    @property
+    def has_face(self) -> bool:
+        """Whether the networks make a face."""
+        return self.modalities != "audio"
 
-    def convert(inputs: Any, training: bool = False) -> dict[str, Any]:
-        return {**audio.conversion_net(inputs, training=training), **visual.conversion_net(inputs, training=training)}
+    @cached_property
+    def _reader(self) -> SourceReader:
+        separate = self.modalities == SEPARATE
+        return SourceReader(self.config, sound=self.has_voice, picture=self.has_face, need_both=separate)
 
-    config = dataclasses.replace(audio.config, image=visual.config.image)
-    origin = audio.origin.beside(visual.origin)
-    return Converter(config, audio.statistics, convert, visual.generator, audio.sampler, modalities, origin)
+    def convert(
+        self,
+        clip: str | Path,
+        *,
+        vocoder: Vocoder | None = None,
+        seed: int = 0,
+        audio_track: int = 0,
+        on_stage: OnStage | None = None,
+    ) -> ConvertedClip:
+        """Convert a clip of the source speaker.
 
+        Args:
+            clip: video, silent video or sound file.
+            vocoder: "wavenet" or "griffin-lim"; by default the WaveNet where it is loaded.
+            seed: seed of the WaveNet's samples and Griffin-Lim's phases.
+            audio_track: sound track of a video file, counted from 1; 0 selects the default one.
+            on_stage: called with each stage ("read", "speak", "paint") and the finished share of it.
 
-def load_conversion(run: Path) -> tuple[Config, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
-    """The joint conversion network of a run alone, and its settings: standardised mel and facial in and out.
+        Raises:
+            MediaError, FaceError, ConsentError.
+        """
+        source = self.read(Path(clip), audio_track=audio_track, on_stage=on_stage)
+        features = self.convert_features(source)
+        if vocoder is None:
+            vocoder = NO_VOICE if not self.has_voice else VOCODERS[0 if self.sampler is not None else 1]
+        waveform = None
+        if self.has_voice:
+            (waveform,) = self.synthesise([features], vocoder=vocoder, seed=seed, on_stage=on_stage)
+        frames = self.paint(features, on_stage=on_stage) if self.has_face else None
+        return self.finish(features, waveform, frames, vocoder, seed=seed, notes=self.notes(source))
 
-    Raises:
-        BundleError: it is missing, damaged, or takes one modality only.
-    """
-    config = _conversion_config(run)
-    if config.conversion.modalities != "audio_visual":
-        raise BundleError(
-            f"{config_path(run, 'conversion')}: conversion.modalities is {config.conversion.modalities}; there is but "
-            "one stream. Name the run folder of a joint network."
-        )
-    from avsc_tf.models.conversion_net import build_conversion_net
+    def read(self, clip: Path, *, audio_track: int = 0, on_stage: OnStage | None = None) -> PartialClip:
+        """Features of a source clip, computed as for the records. Raises MediaError, FaceError, ConsentError."""
+        self.origin.check()
+        if on_stage is not None:
+            on_stage("read", 0.0)
+        return self._reader(clip, audio_track=audio_track)
 
-    check_digests(run, [config_path(run, "conversion"), weights_path(run, "conversion")], read_digests(run))
-    model = _load(run, "conversion", lambda: build_conversion_net(config))
+    def is_unfamiliar(self, source: ClipFeatures | PartialClip) -> bool:
+        """Whether a clip shows somebody else than the source speaker (`features.is_unfamiliar`)."""
+        return is_unfamiliar(source, self.statistics)
 
-    def convert(mel: np.ndarray, facial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = model({"mel": mel[np.newaxis], "facial": facial[np.newaxis]}, training=False)
-        return np.asarray(outputs["mel"])[0], np.asarray(outputs["facial"])[0]
+    def convert_features(self, source: ClipFeatures | PartialClip) -> TargetFeatures:
+        """Output of the conversion network for a clip (`features.convert_features`)."""
+        return convert_features(source, self.conversion_net, self.statistics, self.config)
 
-    return config, convert
+    def synthesise(
+        self, features: Sequence[TargetFeatures], *, vocoder: Vocoder, seed: int, on_stage: OnStage | None = None
+    ) -> list[np.ndarray]:
+        """Waveforms of utterances (`voice.synthesise`)."""
+        if on_stage is not None:
+            on_stage("speak", 0.0)
+        parts = {"sampler": self.sampler, "statistics": self.statistics, "config": self.config}
+        return synthesise(features, vocoder=vocoder, seed=seed, **parts)
 
+    def paint(self, features: TargetFeatures, *, on_stage: OnStage | None = None) -> np.ndarray:
+        """Frames of an utterance (`painting.paint`)."""
 
-def _load_one(run: Path, vocoders: Sequence[Vocoder], pictures: bool) -> Converter:
-    config = check_bundle(run, vocoders=vocoders, pictures=pictures)
-    networks = networks_for(vocoders, config.conversion.modalities, pictures=pictures)
-    from avsc_tf.models.conversion_net import build_conversion_net
-    from avsc_tf.models.image_generator import build_image_generator
+        def report(share: float) -> None:
+            if on_stage is not None:
+                on_stage("paint", share)
 
-    sampler = None
-    if "wavenet" in networks:
-        from avsc_tf.models.wavenet import build_wavenet
-        from avsc_tf.vocoder.sampler import WaveNetSampler
+        return paint(features, self.generator, self.statistics, self.config, on_progress=report)
 
-        sampler = WaveNetSampler(_load(run, "wavenet", lambda: build_wavenet(config)), config)
-    has_image = "image" in networks
-    return Converter(
-        config=config,
-        statistics=_load_statistics(run, config),
-        conversion_net=_load(run, "conversion", lambda: build_conversion_net(config)),
-        generator=_load(run, "image", lambda: build_image_generator(config)) if has_image else None,
-        sampler=sampler,
-        origin=Origin(bundle_digest(run), (read_consent(consent_path(run)),)),
-    )
-
-
-def _conversion_config(run: Path) -> Config:
-    if not Path(run).is_dir():
-        raise BundleError(f"{run}: no such run folder. Train one with {_command(run, 'conversion')}.")
-    _check_parts(run, "conversion")
-    return _read_config(run, "conversion")
-
-
-def _check_parts(run: Path, network: str) -> None:
-    for part in (config_path(run, network), weights_path(run, network)):
-        if not part.is_file():
-            unless = " (or take --vocoder griffin-lim)" if network == "wavenet" else ""
-            raise BundleError(f"{part}: missing from the bundle. Make it with {_command(run, network)}{unless}.")
-    check_regular(run, config_path(run, network))
-    check_regular(run, weights_path(run, network), max_bytes=MAX_WEIGHTS_BYTES)
-
-
-def _parts(run: Path, networks: Sequence[str]) -> list[Path]:
-    """All that is read for `networks`, the small ones first."""
-    settings = [config_path(run, network) for network in networks]
-    return [statistics_path(run), consent_path(run), *settings, *(weights_path(run, network) for network in networks)]
-
-
-def _check_baseline(run: Path, modalities: str, configs: Mapping[str, Config]) -> None:
-    """Voice and face must not wait for features that the conversion network does not make."""
-    if modalities == "audio" and "wavenet" in configs and configs["wavenet"].wavenet.facial_channels:
-        raise BundleError(
-            f"{config_path(run, 'wavenet')}: wavenet.facial_channels is {configs['wavenet'].wavenet.facial_channels}, "
-            f"but the run converts sound alone. Train it with 0: {_command(run, 'wavenet')}."
-        )
-    if modalities == "visual" and configs["image"].image.mel_input:
-        raise BundleError(
-            f"{config_path(run, 'image')}: image.mel_input is true, but the run converts the face alone. Train it "
-            f"with false: {_command(run, 'image')}."
+    def finish(
+        self,
+        features: TargetFeatures,
+        waveform: np.ndarray | None,
+        frames: np.ndarray | None,
+        vocoder: str,
+        *,
+        seed: int | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> ConvertedClip:
+        """Combine waveform, frames and the features in recorded units."""
+        units = restore_units(features, self.statistics, n_keypoints=self.config.face.n_keypoints)
+        time = self.config.time
+        return ConvertedClip(
+            **units,
+            waveform=waveform,
+            frames=frames,
+            vocoder=vocoder,
+            fps=time.video_fps,
+            sample_rate_hz=time.sample_rate_hz,
+            seed=seed,
+            notes=notes,
+            origin=self.origin,
         )
 
-
-def _check_vgg(run: Path, config: Config) -> None:
-    """The one path in the settings: a pipe there would be waited for without end."""
-    vgg = config.face.vgg_weights
-    if vgg not in ("imagenet", "untrained") and Path(vgg).exists() and not Path(vgg).is_file():
-        raise BundleError(f"{config_path(run, 'conversion')}: face.vgg_weights is {vgg}, which is no file of weights.")
-
-
-def _command(run: Path, network: str, more: str = "") -> str:
-    return f"`avsc train {network} --config CONFIG --records DIR --out {run}{more}`"
-
-
-def _read_config(run: Path, network: str) -> Config:
-    try:
-        return load_saved_config(config_path(run, network))
-    except ConfigError as error:
-        raise BundleError(f"{error} The bundle's {network} settings are damaged: train it again.") from error
-
-
-def _check_same_features(run: Path, reference: Config, network: str, config: Config) -> None:
-    wanted, found = reference.as_dict(), config.as_dict()
-    if reference.face.vgg_weights == "untrained" and config.seed != reference.seed:
-        raise BundleError(
-            f"{config_path(run, network)}: seed is {config.seed}, but the conversion network was trained with "
-            f"{reference.seed}, and the untrained VGG-19 of their records has its weights from it. Train both on one "
-            f"records folder: {_command(run, network)}."
+    def notes(self, source: PartialClip) -> tuple[str, ...]:
+        """Remarks on a source clip for the user."""
+        return clip_notes(
+            source,
+            is_unfamiliar=self.is_unfamiliar(source),
+            missing=missing_stream(source) if self.modalities == "audio_visual" else "",
+            modality_dropout=self.config.conversion.modality_dropout,
         )
-    for section in FEATURE_SECTIONS:
-        for key, value in wanted[section].items():
-            if found[section][key] != value:
-                raise BundleError(
-                    f"{config_path(run, network)}: {section}.{key} is {found[section][key]!r}, but the conversion "
-                    f"network was trained with {value!r}. Train both on one records folder: {_command(run, network)}."
-                )
-
-
-def _load_statistics(run: Path, config: Config) -> Statistics:
-    path = statistics_path(run)
-    try:
-        statistics = Statistics.load(path)
-        for speaker in ("source", "target"):
-            n_keypoints = 2 * config.face.n_keypoints
-            for name, n in (("mel", config.acoustic.n_mels), ("vgg", config.face.n_vgg), ("keypoints", n_keypoints)):
-                if len(statistics.get(speaker, name)[0]) != n:
-                    raise RecordError(f"{path}: {speaker}/{name} has not the {n} dimensions of the settings.")
-    except RecordError as error:
-        raise BundleError(f"{error} Then train anew: {_command(run, 'conversion')}.") from error
-    return statistics
-
-
-def _load(run: Path, network: str, build: Callable[[], Any]) -> Any:
-    path = weights_path(run, network)
-    check_weights(path, build, settings=config_path(run, network))
-    model = build()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns of layers that a file does not hold
-            model.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise BundleError(
-            f"{path}: the weights do not fit {config_path(run, network)} ({reason}). "
-            f"Make both again with {_command(run, network)}."
-        ) from error
-    return model

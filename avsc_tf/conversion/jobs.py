@@ -19,14 +19,14 @@ _OF_FILES = {*VIDEO_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_FORMATS, *SOUND_FORMATS, *
 
 
 @dataclass(frozen=True)
-class Job:
+class ClipJob:
     """One clip and where its videos (of networks that only hear, its sounds) go, one a vocoder."""
 
     clip: Path
     outputs: Mapping[Vocoder, Path]
 
 
-def steps_of(job: Job) -> int:
+def steps_of(job: ClipJob) -> int:
     """What a progress bar counts for a job: reading, each voice, and the picture."""
     return 2 + len(job.outputs)
 
@@ -38,7 +38,7 @@ def features_path(output: Path) -> Path:
 
 def plan_jobs(
     clips: Sequence[Path], out: Path, vocoders: Sequence[Vocoder], *, suffix: str = VIDEO_SUFFIX
-) -> list[Job]:
+) -> list[ClipJob]:
     """One clip and one vocoder into the file `out`, whose suffix gives the format; otherwise into the folder `out`.
 
     In a folder a clip keeps its name; several vocoders get a folder each.
@@ -55,9 +55,9 @@ def plan_jobs(
         _check_format(out, suffix)
         if not single:
             raise MediaError(f"{out}: is one file, but {len(clips)} clips and {len(vocoders)} vocoders need a folder.")
-        jobs = [Job(clips[0], {vocoders[0]: out})]
+        jobs = [ClipJob(clips[0], {vocoders[0]: out})]
     else:
-        jobs = [Job(clip, _in_folder(clip, out, vocoders, suffix)) for clip in clips]
+        jobs = [ClipJob(clip, _in_folder(clip, out, vocoders, suffix)) for clip in clips]
     _check_collisions(jobs)
     return jobs
 
@@ -78,7 +78,7 @@ def _in_folder(clip: Path, out: Path, vocoders: Sequence[Vocoder], suffix: str) 
     return {vocoder: folder / f"{clip.stem}{suffix}" for vocoder, folder in folders.items()}
 
 
-def _check_collisions(jobs: Sequence[Job]) -> None:
+def _check_collisions(jobs: Sequence[ClipJob]) -> None:
     taken: dict[Path, Path] = {}
     for job in jobs:
         for output in job.outputs.values():

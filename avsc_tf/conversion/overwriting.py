@@ -8,14 +8,14 @@ from pathlib import Path
 
 import av
 
-from avsc_tf.conversion.jobs import Job, features_path
+from avsc_tf.conversion.jobs import ClipJob, features_path
 from avsc_tf.core.errors import OutputError
 from avsc_tf.media.clip_files import by_name, is_audio, stem, visible_entries
 
 MADE_HERE = "converted by avsc_tf"  # the comment in every file that a conversion writes
 
 
-def check_outputs(jobs: Sequence[Job], *, keep_features: bool = False, overwrite: bool = False) -> None:
+def check_outputs(jobs: Sequence[ClipJob], *, keep_features: bool = False, overwrite: bool = False) -> None:
     """Look at every file that would be written before any is.
 
     Args:

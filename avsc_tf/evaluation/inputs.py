@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avsc_tf.conversion.bundle import modalities_of
+from avsc_tf.conversion.loading import modalities_of
 from avsc_tf.core.config import load_config, load_saved_config
 from avsc_tf.core.errors import BundleError, MediaError, RecordError
 from avsc_tf.core.files import own_folder

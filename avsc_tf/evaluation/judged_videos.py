@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from avsc_tf.conversion.bundle import load_bundle, modalities_of
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.loading import load_bundle, modalities_of
 from avsc_tf.core.errors import BundleError
 from avsc_tf.core.runs import NETWORKS, config_path, statistics_path, weights_path
 from avsc_tf.corpus.manifest import MANIFEST_NAME
@@ -149,17 +148,18 @@ def _notes(sentences: Sequence[Sentence]) -> list[str]:
 def _convert(system: System, sentences: Sequence[Sentence], row: RowFolder, records: Records) -> None:
     if not sentences:
         return
-    converter: Converter = load_bundle(*system.runs, vocoders=[system.vocoder])
+    bundle = load_bundle(*system.runs, vocoders=[system.vocoder])
     with tqdm(
         total=len(sentences), desc=f"convert by {system.runs[0].name}", unit="sentence", dynamic_ncols=True
     ) as bar:
         for start in range(0, len(sentences), SENTENCES_A_BATCH):
             batch = sentences[start : start + SENTENCES_A_BATCH]
-            features = [converter.convert_features(_features(s)) for s in batch]
-            voices = converter.speak(features, vocoder=system.vocoder, seed=system.seed)
+            features = [bundle.convert_features(_features(s)) for s in batch]
+            voices = bundle.synthesise(features, vocoder=system.vocoder, seed=system.seed)
             for sentence, feature, waveform in zip(batch, features, voices, strict=True):
-                converted = converter.in_units(feature, waveform, converter.paint(feature), system.vocoder)
-                converter.write(converted, row.path(sentence.utterance), seed=system.seed)
+                frames = bundle.paint(feature)
+                converted = bundle.finish(feature, waveform, frames, system.vocoder, seed=system.seed)
+                converted.save(row.path(sentence.utterance))
                 bar.update()
 
 

@@ -46,7 +46,7 @@ class Inputs:
 
     Args:
         run: networks' folder, for settings and loss curves.
-        converted: folder of NAME.mp4 and NAME.npz (`Converter --keep-features`) a vocoder, the first is the one whose
+        converted: folder of NAME.mp4 and NAME.npz (`Bundle --keep-features`) a vocoder, the first is the one whose
             pictures and features are measured and shown.
         folders: the recordings.
         stages: `stages.json` of the demo, or None.

@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avsc_tf.conversion.bundle import load_bundle, modalities_of, networks_for
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
+from avsc_tf.conversion.loading import load_bundle, modalities_of, networks_for
 from avsc_tf.core.errors import ExportError
 from avsc_tf.core.files import claim_folder
 from avsc_tf.core.runs import network_dir
@@ -72,8 +72,8 @@ def export_bundle(
         claim_folder(out, (f"*/*/{EXTRA_NAME}/{DIGESTS_NAME}",))
         beside.mkdir(parents=True, exist_ok=False)
         _remove_left_behind(out)
-        converter = load_bundle(run, vocoders=vocoders, pictures="image" in there)
-        exported = _write(converter, run, beside, max_seconds=max_seconds, jit_compile=jit_compile, warmup=warmup)
+        bundle = load_bundle(run, vocoders=vocoders, pictures="image" in there)
+        exported = _write(bundle, run, beside, max_seconds=max_seconds, jit_compile=jit_compile, warmup=warmup)
         for name in exported.folders:
             (out / name).mkdir(exist_ok=True)
             os.rename(beside / name, out / name / str(version))
@@ -105,20 +105,18 @@ def _networks(run: Path) -> list[str]:
     return [network for network in wanted if network_dir(run, network).is_dir()]
 
 
-def _write(
-    converter: Converter, run: Path, folder: Path, *, max_seconds: float, jit_compile: bool, warmup: bool
-) -> Exported:
+def _write(bundle: Bundle, run: Path, folder: Path, *, max_seconds: float, jit_compile: bool, warmup: bool) -> Exported:
     from avsc_tf.export.extras import write_extras
     from avsc_tf.export.models import served_models
     from avsc_tf.export.saving import save_model
     from avsc_tf.export.signatures import sizes_of
 
-    models, left_out = served_models(converter, max_seconds=max_seconds, jit_compile=jit_compile)
+    models, left_out = served_models(bundle, max_seconds=max_seconds, jit_compile=jit_compile)
     exported = Exported(left_out=left_out)
     for model in models:
-        consents = converter.origin.consents
-        save_model(folder / model.name, model.functions, sizes_of(converter.config), model.variables, consents)
-        note = write_extras(folder / model.name, model, converter, run, warmup=warmup)
+        consents = bundle.origin.consents
+        save_model(folder / model.name, model.functions, sizes_of(bundle.config), model.variables, consents)
+        note = write_extras(folder / model.name, model, bundle, run, warmup=warmup)
         if note and note not in exported.notes:
             exported.notes.append(note)
         exported.folders[model.name] = folder / model.name

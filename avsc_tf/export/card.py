@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.core.runs import history_path
 from avsc_tf.core.schema import Feature
 from avsc_tf.export.matching import can_match
@@ -33,56 +33,56 @@ utterance's length. A call whose time axes do not fit each other is refused with
 takes sound and face of the source, a stream without frames (`[batch, 0, ...]`) is one that is missing."""
 
 
-def model_card(model: ServedModel, converter: Converter, run: Path, digests: Mapping[str, str]) -> str:
+def model_card(model: ServedModel, bundle: Bundle, run: Path, digests: Mapping[str, str]) -> str:
     """Markdown.
 
     Args:
         digests: SHA-256 of the run's files, by their place in it.
     """
-    config = converter.config
+    config = bundle.config
     sections = [
         f"# {model.name}\n\n{MEANINGS[model.name]}",
         "Method: *Audiovisual Speaker Conversion*, Fang, Wang, Yamagishi, Echizen, arXiv:1810.12730. Software: "
         "`avsc_tf`. All settings are in `config.yaml` beside this card, the signatures as data in `signatures.json`.",
         f"## Intended use\n\n{_INTENDED}",
-        f"## Consent of the target speaker\n\n{_consent(converter)}",
-        f"## Limits\n\n{_limits(model, converter)}",
-        "## Signatures\n\n" + _axes(converter),
+        f"## Consent of the target speaker\n\n{_consent(bundle)}",
+        f"## Limits\n\n{_limits(model, bundle)}",
+        "## Signatures\n\n" + _axes(bundle),
         *(_signature(function, sizes_of(config), k == 0) for k, function in enumerate(model.functions)),
         f"## Held-out losses at the end of training\n\n{_held_out(model, run)}",
-        f"## Statistics\n\nMean of the dimensions' means and of their deviations.\n\n{_statistics(converter)}",
-        f"## The run it was made from\n\nBundle {converter.origin.bundle_digest}. SHA-256 of its files:\n\n"
+        f"## Statistics\n\nMean of the dimensions' means and of their deviations.\n\n{_statistics(bundle)}",
+        f"## The run it was made from\n\nBundle {bundle.origin.bundle_digest}. SHA-256 of its files:\n\n"
         + _digests(digests),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _consent(converter: Converter) -> str:
+def _consent(bundle: Bundle) -> str:
     lines = []
-    for consent in converter.origin.consents:
+    for consent in bundle.origin.consents:
         lines.append(f"{consent.describe()}.")
         if consent.until is not None:
             lines.append("After that day, UTC, by the server's clock, every signature refuses.")
     return "\n".join(lines) or "The networks came without a consent record."
 
 
-def _limits(model: ServedModel, converter: Converter) -> str:
+def _limits(model: ServedModel, bundle: Bundle) -> str:
     if model.name != "wavenet":
         return _LIMITS
-    net = converter.config.wavenet
+    net = bundle.config.wavenet
     lines = [_LIMITS]
     if net.cut_at_pauses_seconds:
         lines.append("- An utterance is spoken in one piece; `wavenet.cut_at_pauses_seconds` is for the tools alone.")
-    if net.mel_matching_passes and not can_match(converter.config):
+    if net.mel_matching_passes and not can_match(bundle.config):
         lines.append(
             "- Speech is as sampled: mel matching needs a third, a half or all of the recordings' sample rate."
         )
     return "\n".join(lines)
 
 
-def _axes(converter: Converter) -> str:
-    timebase = converter.timebase
-    per_video = timebase.mel_per_video * (converter.sampler.hop_samples if converter.sampler else 0)
+def _axes(bundle: Bundle) -> str:
+    timebase = bundle.config.timebase
+    per_video = timebase.mel_per_video * (bundle.sampler.hop_samples if bundle.sampler else 0)
     words = {"mel_per_video": timebase.mel_per_video, "samples_per_video": per_video}
     lines = [
         f"- `{axis}`: {meaning.format(**words)}"
@@ -124,11 +124,11 @@ def _held_out(model: ServedModel, run: Path) -> str:
     return "\n".join(rows)
 
 
-def _statistics(converter: Converter) -> str:
+def _statistics(bundle: Bundle) -> str:
     rows = ["| speaker | feature | dimensions | mean | deviation |", "|---|---|---|---|---|"]
     for speaker in ("source", "target"):
         for name in FEATURES:
-            mean, std = converter.statistics.get(speaker, name)
+            mean, std = bundle.statistics.get(speaker, name)
             rows.append(f"| {speaker} | {name} | {len(mean)} | {mean.mean():.4g} | {std.mean():.4g} |")
     return "\n".join(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.core.config import save_config
 from avsc_tf.core.consent import write_consent
 from avsc_tf.core.digests import read_digests
@@ -21,21 +21,21 @@ SIGNATURES_NAME = "signatures.json"
 DIGESTS_NAME = "bundle_digests.json"
 
 
-def write_extras(folder: Path, model: ServedModel, converter: Converter, run: Path, *, warmup: bool) -> str:
+def write_extras(folder: Path, model: ServedModel, bundle: Bundle, run: Path, *, warmup: bool) -> str:
     """Write them; returns a note where warm-up requests were wanted and could not be made."""
     extra = folder / EXTRA_NAME
     extra.mkdir()
-    digests, origin = read_digests(run), converter.origin
-    (extra / CARD_NAME).write_text(model_card(model, converter, run, digests), encoding="utf-8")
-    save_config(converter.config, extra / CONFIG_NAME)
+    digests, origin = read_digests(run), bundle.origin
+    (extra / CARD_NAME).write_text(model_card(model, bundle, run, digests), encoding="utf-8")
+    save_config(bundle.config, extra / CONFIG_NAME)
     for consent in origin.consents:
         write_consent(consent_path(extra), consent)
     of_bundle = {"bundle": origin.bundle_digest, "files": digests}
     (extra / DIGESTS_NAME).write_text(json.dumps(of_bundle, indent=2) + "\n", encoding="utf-8")
     (extra / SIGNATURES_NAME).write_text(
-        json.dumps(described(model, sizes_of(converter.config)), indent=2) + "\n", encoding="utf-8"
+        json.dumps(described(model, sizes_of(bundle.config)), indent=2) + "\n", encoding="utf-8"
     )
-    return write_warmup(extra, model, converter) if warmup else ""
+    return write_warmup(extra, model, bundle) if warmup else ""
 
 
 def described(model: ServedModel, sizes: dict[str, int]) -> dict[str, object]:

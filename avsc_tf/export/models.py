@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.export.networks import Networks
 from avsc_tf.export.saving import variables_of
 from avsc_tf.export.signatures import ServedFunction
@@ -38,30 +38,28 @@ class ServedModel:
     variables: Sequence[Any]
 
 
-def served_models(
-    converter: Converter, *, max_seconds: float, jit_compile: bool
-) -> tuple[list[ServedModel], dict[str, str]]:
-    """What a converter can be served as; and of the models it cannot be, the reason."""
-    standardising = Standardising(converter.statistics)
-    networks = Networks(converter, standardising)
-    net = converter.conversion_net
+def served_models(bundle: Bundle, *, max_seconds: float, jit_compile: bool) -> tuple[list[ServedModel], dict[str, str]]:
+    """What a bundle can be served as; and of the models it cannot be, the reason."""
+    standardising = Standardising(bundle.statistics)
+    networks = Networks(bundle, standardising)
+    net = bundle.conversion_net
     models = [ServedModel("conversion", [networks.conversion()], variables_of(net, standardising))]
     left_out: dict[str, str] = {}
-    if converter.generator is not None:
-        generator = converter.generator
+    if bundle.generator is not None:
+        generator = bundle.generator
         models.append(ServedModel("image", [networks.painting()], variables_of(generator, standardising)))
         models.append(ServedModel("end_to_end", [networks.end_to_end()], variables_of(net, generator, standardising)))
     else:
-        reason = "the run converts sound alone" if not converter.has_face else "the run holds no image network"
+        reason = "the run converts sound alone" if not bundle.has_face else "the run holds no image network"
         left_out |= {"image": reason, "end_to_end": f"{reason}; conversion is all there is"}
-    if converter.sampler is not None:
-        config = converter.config
+    if bundle.sampler is not None:
+        config = bundle.config
         max_samples = round(max_seconds * config.wavenet.sample_rate_hz)
         wavenet = ServedWaveNet(
-            converter.sampler.model, config, standardising, max_samples=max_samples, jit_compile=jit_compile
+            bundle.sampler.model, config, standardising, max_samples=max_samples, jit_compile=jit_compile
         )
         variables = variables_of(wavenet.model, wavenet.pitch, wavenet.matching, standardising)
         models.append(ServedModel("wavenet", wavenet.functions(), variables))
     else:
-        left_out["wavenet"] = "the run holds no WaveNet" if converter.has_voice else "the run converts the face alone"
+        left_out["wavenet"] = "the run holds no WaveNet" if bundle.has_voice else "the run converts the face alone"
     return sorted(models, key=lambda model: MODEL_NAMES.index(model.name)), left_out

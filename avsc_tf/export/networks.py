@@ -1,4 +1,4 @@
-"""Conversion network, image generator, and both in one, as graphs that give what `conversion.converter` gives."""
+"""Conversion network, image generator, and both in one, as graphs that give what `conversion.bundle` gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from avsc_tf.conversion.converter import FRAMES_A_BATCH, Converter
+from avsc_tf.conversion.bundle import Bundle
+from avsc_tf.conversion.painting import FRAMES_PER_BATCH
 from avsc_tf.export.signatures import (
     FRAMES,
     IS_UNFAMILIAR,
@@ -25,16 +26,16 @@ Tensor = Any
 
 
 class Networks:
-    """What a converter's networks compute at frame rate.
+    """What a bundle's networks compute at frame rate.
 
     Args:
-        converter: with its generator, or without one where no pictures are wanted.
+        bundle: with its generator, or without one where no pictures are wanted.
     """
 
-    def __init__(self, converter: Converter, standardising: Standardising):
-        self.converter, self.standardising = converter, standardising
-        self.config = converter.config
-        self.per = converter.timebase.mel_per_video
+    def __init__(self, bundle: Bundle, standardising: Standardising):
+        self.bundle, self.standardising = bundle, standardising
+        self.config = bundle.config
+        self.per = bundle.config.timebase.mel_per_video
         self.rates = {"mel": self.per, "keypoints": 1, "vgg": 1}
         sizes = sizes_of(self.config)
         self.n_keypoints = sizes["n_keypoints"]
@@ -72,7 +73,7 @@ class Networks:
         return ServedFunction(signature, self._by_utterance(signature, one, optional=False))
 
     def _of_source(self, name: str, meaning: str, *, paints: bool) -> ServedFunction:
-        voice, face = self.converter.has_voice, self.converter.has_face
+        voice, face = self.bundle.has_voice, self.bundle.has_face
         outputs = (
             *features("the target's", mel=voice, face=face),
             *((FRAMES,) if paints else ()),
@@ -105,7 +106,7 @@ class Networks:
 
     def converted(self, ready: Tensors) -> Tensors:
         """Standardised streams of one utterance through the conversion network."""
-        outputs = self.converter.conversion_net({k: v[None] for k, v in ready.items()}, training=False)
+        outputs = self.bundle.conversion_net({k: v[None] for k, v in ready.items()}, training=False)
         return {name: output[0] for name, output in outputs.items()}
 
     @property
@@ -119,13 +120,13 @@ class Networks:
         if mel is not None and self.config.image.mel_input:
             inputs["mel"] = tf.reshape(mel, (-1, self.per, mel.shape[-1]))
         n_frames = tf.shape(facial)[0]
-        n_parts = (n_frames + FRAMES_A_BATCH - 1) // FRAMES_A_BATCH
+        n_parts = (n_frames + FRAMES_PER_BATCH - 1) // FRAMES_PER_BATCH
         px = self.config.image.size_px
         parts = tf.TensorArray(tf.uint8, n_parts, infer_shape=False, element_shape=(None, px, px, 3))
 
         def body(k: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
-            part = {name: x[k * FRAMES_A_BATCH : (k + 1) * FRAMES_A_BATCH] for name, x in inputs.items()}
-            images = self.converter.generator(part, training=False)
+            part = {name: x[k * FRAMES_PER_BATCH : (k + 1) * FRAMES_PER_BATCH] for name, x in inputs.items()}
+            images = self.bundle.generator(part, training=False)
             return k + 1, parts.write(k, tf.cast(tf.clip_by_value(tf.round((images + 1) * 127.5), 0, 255), tf.uint8))
 
         _, parts = tf.while_loop(lambda k, _: k < n_parts, body, (0, parts), parallel_iterations=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from avsc_tf.conversion.converter import UNFAMILIAR_DEVIATIONS
+from avsc_tf.conversion.features import UNFAMILIAR_DEVIATIONS
 from avsc_tf.features.statistics import FEATURES, STD_FLOOR_SHARE, Statistics
 
 Tensor = Any
@@ -46,7 +46,7 @@ class Standardising(tf.Module):
 
     def source(self, utterance: dict[str, Tensor], n_frames: Tensor, per: int) -> tuple[dict[str, Tensor], Tensor]:
         """Streams of one source utterance -> standardised mel [per * T, n_mels] and facial [T, n_facial], zeros where a
-        stream has no frames; and whether the face is somebody else's, see `Converter.is_unfamiliar`.
+        stream has no frames; and whether the face is somebody else's, see `Bundle.is_unfamiliar`.
         """
         values = {name: flat(stream) if name == "keypoints" else stream for name, stream in utterance.items()}
         unfamiliar = tf.constant(False)

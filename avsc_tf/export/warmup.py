@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.export.models import ServedModel
 from avsc_tf.export.signatures import Signature, sizes_of
 
@@ -18,7 +18,7 @@ MISSING = (
 )
 
 
-def write_warmup(extra: Path, model: ServedModel, converter: Converter) -> str:
+def write_warmup(extra: Path, model: ServedModel, bundle: Bundle) -> str:
     """One request a signature, as a TFRecord of PredictionLog; returns a note where the package is missing."""
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -31,7 +31,7 @@ def write_warmup(extra: Path, model: ServedModel, converter: Converter) -> str:
             request = predict_pb2.PredictRequest()
             request.model_spec.name = model.name
             request.model_spec.signature_name = function.signature.name
-            for name, array in example_inputs(function.signature, converter).items():
+            for name, array in example_inputs(function.signature, bundle).items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString())
@@ -39,19 +39,19 @@ def write_warmup(extra: Path, model: ServedModel, converter: Converter) -> str:
 
 
 def example_inputs(
-    signature: Signature, converter: Converter, *, batch: int = 1, n_video: int = WARMUP_VIDEO_FRAMES
+    signature: Signature, bundle: Bundle, *, batch: int = 1, n_video: int = WARMUP_VIDEO_FRAMES
 ) -> dict[str, np.ndarray]:
     """Mean features, silence: inputs of the right shapes that every signature takes."""
-    per = converter.timebase.mel_per_video
-    sizes = {"batch": batch, "video": n_video, "mel": per * n_video, **sizes_of(converter.config)}
-    if converter.sampler is not None:
-        sizes["samples"] = per * converter.sampler.hop_samples * n_video
+    per = bundle.config.timebase.mel_per_video
+    sizes = {"batch": batch, "video": n_video, "mel": per * n_video, **sizes_of(bundle.config)}
+    if bundle.sampler is not None:
+        sizes["samples"] = per * bundle.sampler.hop_samples * n_video
     inputs: dict[str, Any] = {}
     for feature in signature.inputs:
         shape = [sizes[axis] if isinstance(axis, str) else axis for axis in feature.shape]
         inputs[feature.name] = np.full(shape, n_video if feature.name == "lengths" else 0, feature.dtype)
         if feature.name in ("mel", "vgg", "keypoints"):
             speaker = "target" if feature.meaning.startswith("the target's") else "source"
-            mean, _ = converter.statistics.get(speaker, feature.name)
+            mean, _ = bundle.statistics.get(speaker, feature.name)
             inputs[feature.name] += mean.reshape(shape[2:])
     return inputs

@@ -50,41 +50,43 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GLOG_minloglevel", "3")
-    from avsc_tf.conversion.bundle import load_bundle, modalities_of, vocoders_of
+    from avsc_tf.conversion.loading import load_bundle, modalities_of, vocoders_of
     from avsc_tf.service.settings import ProvenanceSettings
 
     try:
         runs = [Path(run) for run in asked["bundle"]]
         modalities = modalities_of(*runs)
         vocoders = vocoders_of(modalities, None if modalities == "visual" else asked["vocoders"], runs[0])
-        converter = load_bundle(*runs, vocoders=vocoders)
-        converter.provenance = ProvenanceSettings(**asked["provenance"]).provenance()
-        converter.check_signing()
+        bundle = load_bundle(*runs, vocoders=vocoders)
+        provenance = ProvenanceSettings(**asked["provenance"]).provenance()
+        if provenance is not None:
+            provenance.identity()
     except AvscError as error:
         channel.say(failed=str(error), kind=type(error).__name__)
         return
-    converter.on_stage = channel.at
-    time = converter.config.time
+    time = bundle.config.time
     channel.say(
         ready={
             "fps": time.video_fps,
             "sample_rate_hz": time.sample_rate_hz,
-            "sound": converter.has_voice,
-            "picture": converter.has_face,
+            "sound": bundle.has_voice,
+            "picture": bundle.has_face,
             "vocoders": list(vocoders),
         }
     )
     while True:
-        _convert(converter, channel.messages.get(), channel)
+        _convert(bundle, provenance, channel.messages.get(), channel)
 
 
-def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
+def _convert(bundle: Any, provenance: Any, job: dict[str, Any], channel: _Channel) -> None:
     clip, output = Path(job["clip"]), Path(job["output"])
     try:
-        from avsc_tf.conversion.jobs import Job
+        from avsc_tf.conversion.batch import BatchOptions, convert_jobs
+        from avsc_tf.conversion.jobs import ClipJob
 
-        errors = converter.convert_jobs([Job(clip, {job["vocoder"]: output})], seed=job["seed"])
-        for error in errors.values():
+        options = BatchOptions(job["seed"], provenance=provenance, on_stage=channel.at)
+        result = convert_jobs(bundle, [ClipJob(clip, {job["vocoder"]: output})], options)
+        for error in result.errors.values():
             raise error
     except _CancelledError:
         channel.say(error="cancelled", kind="cancelled")
@@ -96,4 +98,4 @@ def _convert(converter: Any, job: dict[str, Any], channel: _Channel) -> None:
     except AvscError as error:
         channel.say(error=str(error), kind=type(error).__name__)
     else:
-        channel.say(done={"notes": [f"the upload: {note}" for note in converter.notes.get(clip, ())]})
+        channel.say(done={"notes": [f"the upload: {note}" for note in result.notes.get(clip, ())]})

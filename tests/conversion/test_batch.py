@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avsc_tf.conversion.batch import BatchOptions, convert_jobs
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.conversion.converted import TargetFeatures
-from avsc_tf.conversion.converter import Converter
-from avsc_tf.conversion.jobs import Job, steps_of
+from avsc_tf.conversion.jobs import ClipJob, steps_of
 from avsc_tf.core.config import load_config
 from avsc_tf.core.errors import OutputError, TooLargeError, UnexpectedError
 
@@ -17,22 +18,22 @@ N_FRAMES = {"one": 3, "long": 9, "two": 4}
 
 
 @pytest.fixture
-def converter(root: Path, monkeypatch: pytest.MonkeyPatch) -> Converter:
+def bundle(root: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     """Without networks: sound is silence, and every picture grey; nothing is read."""
-    converter = Converter(load_config(root / "configs" / "demo.yaml"), None, None, None, provenance=None)
-    n_mels, n_facial = converter.config.acoustic.n_mels, converter.config.face.n_facial
+    bundle = Bundle(load_config(root / "configs" / "demo.yaml"), None, None, None)
+    n_mels, n_facial = bundle.config.acoustic.n_mels, bundle.config.face.n_facial
 
     def features(clip: Path) -> TargetFeatures:
         n = N_FRAMES[clip.stem]
         return TargetFeatures(np.zeros((8 * n, n_mels), np.float32), np.zeros((n, n_facial), np.float32))
 
-    monkeypatch.setattr(converter, "read", lambda clip: clip)
-    monkeypatch.setattr(converter, "convert_features", features)
-    monkeypatch.setattr(converter, "note", lambda clip, source: None)
-    monkeypatch.setattr(converter, "speak", lambda all_of_them, **_: [speak(features) for features in all_of_them])
-    monkeypatch.setattr(converter, "paint", lambda features: np.full((len(features.facial), 16, 16, 3), 99, np.uint8))
-    monkeypatch.setattr(converter, "in_units", lambda features, *made: Converted(*made))
-    return converter
+    monkeypatch.setattr(bundle, "read", lambda clip, **_: clip)
+    monkeypatch.setattr(bundle, "convert_features", features)
+    monkeypatch.setattr(bundle, "notes", lambda source: ())
+    monkeypatch.setattr(bundle, "synthesise", lambda all_of_them, **_: [speak(features) for features in all_of_them])
+    monkeypatch.setattr(bundle, "paint", lambda features, **_: np.full((len(features.facial), 16, 16, 3), 99, np.uint8))
+    monkeypatch.setattr(bundle, "finish", lambda features, *made, **_: Converted(*made))
+    return bundle
 
 
 def Converted(waveform, frames, vocoder):  # noqa: N802 - as the class that it makes
@@ -45,11 +46,11 @@ def speak(features: TargetFeatures) -> np.ndarray:
     return np.zeros(1920 * len(features.facial), np.float32)
 
 
-def jobs(out: Path) -> list[Job]:
-    return [Job(Path(f"{name}.mov"), {"wavenet": out / f"{name}.mp4"}) for name in N_FRAMES]
+def jobs(out: Path) -> list[ClipJob]:
+    return [ClipJob(Path(f"{name}.mov"), {"wavenet": out / f"{name}.mp4"}) for name in N_FRAMES]
 
 
-@pytest.mark.parametrize("stage", ["read", "convert_features", "note", "speak", "paint", "in_units", "write"])
+@pytest.mark.parametrize("stage", ["read", "convert_features", "notes", "synthesise", "paint", "finish"])
 @pytest.mark.parametrize(
     ("raised", "becomes", "message"),
     [
@@ -61,18 +62,18 @@ def jobs(out: Path) -> list[Job]:
         (MemoryError("273 TiB"), TooLargeError, r"long.mov: needs more memory than there is \(273 TiB\)\. Cut it"),
     ],
 )
-def test_the_others_are_done(converter, tmp_path, monkeypatch, stage, raised, becomes, message) -> None:
+def test_the_others_are_done(bundle, tmp_path, monkeypatch, stage, raised, becomes, message) -> None:
     """`speak` gets all clips at once: which of them is at fault is found out."""
-    original = getattr(converter, stage)
+    original = getattr(bundle, stage)
 
     def fail_at_the_long_clip(first, *rest, **options):
         if is_long(first):
             raise raised
         return original(first, *rest, **options)
 
-    monkeypatch.setattr(converter, stage, fail_at_the_long_clip)
+    monkeypatch.setattr(bundle, stage, fail_at_the_long_clip)
     steps: list[int] = []
-    errors = converter.convert_jobs(jobs(tmp_path), advance=steps.append)
+    errors = convert_jobs(bundle, jobs(tmp_path), BatchOptions(provenance=None, advance=steps.append)).errors
     assert list(errors) == [Path("long.mov")]
     assert type(errors[Path("long.mov")]) is becomes
     with pytest.raises(becomes, match=message):
@@ -90,19 +91,19 @@ def is_long(value) -> bool:
     return len(value.facial if isinstance(value, TargetFeatures) else value.frames) == N_FRAMES["long"]
 
 
-def test_a_disk_that_takes_one_file_less(converter, tmp_path) -> None:
+def test_a_disk_that_takes_one_file_less(bundle, tmp_path) -> None:
     (tmp_path / "long.mp4").mkdir()
     (tmp_path / "long.mp4" / "x").write_text("", encoding="utf-8")
-    errors = converter.convert_jobs(jobs(tmp_path))
+    errors = convert_jobs(bundle, jobs(tmp_path), BatchOptions(provenance=None)).errors
     assert list(errors) == [Path("long.mov")] and isinstance(errors[Path("long.mov")], OutputError)
     assert str(errors[Path("long.mov")]).startswith(f"{tmp_path}/long.mp4: Is a directory. Something else of that name")
     assert (tmp_path / "two.mp4").is_file()
 
 
-def test_ctrl_c_ends_it(converter, tmp_path, monkeypatch) -> None:
-    def interrupt(features):
+def test_ctrl_c_ends_it(bundle, tmp_path, monkeypatch) -> None:
+    def interrupt(features, **_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(converter, "paint", interrupt)
+    monkeypatch.setattr(bundle, "paint", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        converter.convert_jobs(jobs(tmp_path))
+        convert_jobs(bundle, jobs(tmp_path), BatchOptions(provenance=None))

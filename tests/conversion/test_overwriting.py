@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from avsc_tf.conversion.converted import ConvertedClip
-from avsc_tf.conversion.converter import Converter
-from avsc_tf.conversion.jobs import Job, features_path, plan_jobs
+from avsc_tf.conversion.jobs import ClipJob, features_path, plan_jobs
 from avsc_tf.conversion.overwriting import check_outputs, was_made_here
 from avsc_tf.core.errors import OutputError
 from avsc_tf.media.mux import write_sound, write_video
+from avsc_tf.provenance.marking import Provenance
 
 SILENCE = np.zeros(4 * 1920, np.float32)
 GREY = np.full((4, 16, 32, 3), 128, np.uint8)
@@ -28,38 +28,26 @@ def record(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def converter(root: Path) -> Converter:
-    """Writes, only."""
-    from avsc_tf.core.config import load_config
-
-    return Converter(load_config(root / "configs" / "demo.yaml"), None, None, None)
-
-
-def convert(converter: Converter, path: Path) -> None:
+def convert(path: Path, provenance: Provenance | None = Provenance()) -> None:  # noqa: B008
+    """Write a converted clip and its features."""
     frames = None if path.suffix in (".wav", ".flac") else GREY
     converted = ConvertedClip(None, None, None, SILENCE, frames, "griffin-lim")
-    converter.write(converted, path)
-    converted.save(features_path(path))
+    converted.save(path, provenance=provenance)
+    converted.save_features(features_path(path))
 
 
-def refused(jobs: list[Job], match: str, **how: bool) -> None:
+def refused(jobs: list[ClipJob], match: str, **how: bool) -> None:
     with pytest.raises(OutputError, match=match):
         check_outputs(jobs, **how)
 
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.wav", "a.flac"])
-def test_what_a_conversion_made_is_known(converter: Converter, tmp_path: Path, name: str, signed: bool) -> None:
+def test_what_a_conversion_made_is_known(tmp_path: Path, name: str, signed: bool) -> None:
     """Whatever its format, with and without credentials."""
-    provenance = converter.provenance
-    try:
-        converter.provenance = provenance if signed else None
-        convert(converter, tmp_path / name)
-    finally:
-        converter.provenance = provenance
+    convert(tmp_path / name, Provenance() if signed else None)
     assert was_made_here(tmp_path / name) and was_made_here(tmp_path / "a.npz")
-    check_outputs([Job(tmp_path / "b.mp4", {"griffin-lim": tmp_path / name})], keep_features=True)
+    check_outputs([ClipJob(tmp_path / "b.mp4", {"griffin-lim": tmp_path / name})], keep_features=True)
 
 
 def test_the_cameras_own_picture_stays(tmp_path: Path) -> None:
@@ -82,17 +70,17 @@ def test_somebody_elses_file_asks_for_overwrite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_an_input_is_known_by_all_its_names(converter: Converter, tmp_path: Path, link) -> None:
+def test_an_input_is_known_by_all_its_names(tmp_path: Path, link) -> None:
     """Even one that a conversion made, and even where one insists."""
     clip = tmp_path / "in" / "a.mp4"
-    convert(converter, clip)
+    convert(clip)
     refused(plan_jobs([clip], tmp_path / "in", ["wavenet"]), "a.mp4: would overwrite a clip to convert", overwrite=True)
     (tmp_path / "out").mkdir()
     link(clip, tmp_path / "out" / "b.mp4")
     refused(plan_jobs([clip], tmp_path / "out" / "b.mp4", ["wavenet"]), "would overwrite a clip", overwrite=True)
 
 
-def test_the_sound_of_a_clip_is_an_input(converter: Converter, tmp_path: Path) -> None:
+def test_the_sound_of_a_clip_is_an_input(tmp_path: Path) -> None:
     clip = record(tmp_path / "a.mp4")
-    convert(converter, tmp_path / "a.wav")
+    convert(tmp_path / "a.wav")
     refused(plan_jobs([clip], tmp_path, ["wavenet"], suffix=".wav"), "a.wav: would overwrite a clip to convert, or its")

@@ -1,16 +1,15 @@
-"""What the converter puts into its files, by default and without."""
+"""Watermarks and credentials of converted files, by default and without."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from avsc_tf.conversion.batch import BatchOptions, convert_jobs
 from avsc_tf.conversion.converted import ConvertedClip
-from avsc_tf.conversion.converter import Converter
-from avsc_tf.conversion.origin import Origin
+from avsc_tf.conversion.writing import Origin
 from avsc_tf.core.consent import Consent
 from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.media.audio import read_audio
@@ -25,13 +24,6 @@ ORIGIN = Origin("sha256:abcd", (Consent(who="Mary Example", what_for=("tests",),
 
 
 @pytest.fixture
-def converter(root) -> Converter:
-    from avsc_tf.core.config import load_config
-
-    return Converter(load_config(root / "configs" / "demo.yaml"), None, None, None, origin=ORIGIN)  # writes, only
-
-
-@pytest.fixture
 def clip(rng) -> ConvertedClip:
     """A voice-like buzz, and a face-like gradient that moves."""
     t = np.arange(60 * 1920) / 48_000
@@ -39,11 +31,13 @@ def clip(rng) -> ConvertedClip:
     waveform = (0.05 * buzz + 0.01 * rng.normal(size=len(t))).astype(np.float32)
     y, x = np.mgrid[:128, :128]
     frames = [np.stack([120 + x / 2 + n % 5, 100 + y / 3, 90 + (x + y) / 5], axis=-1) for n in range(60)]
-    return ConvertedClip(None, None, None, waveform, np.asarray(frames).astype(np.uint8), "wavenet")
+    return ConvertedClip(
+        None, None, None, waveform, np.asarray(frames).astype(np.uint8), "wavenet", seed=3, origin=ORIGIN
+    )
 
 
-def test_a_video_is_marked_and_signed_by_default(converter, clip, tmp_path) -> None:
-    written = converter.write(clip, tmp_path / "a.mp4", seed=3)
+def test_a_video_is_marked_and_signed_by_default(clip, tmp_path) -> None:
+    written = clip.save(tmp_path / "a.mp4")
     finding = verify(tmp_path / "a.mp4", trusted=own_root())
     assert finding.credentials.state == "trusted" and finding.contradictions == []
     assert finding.credentials.conversion == {  # where papers lie stays at home
@@ -62,10 +56,10 @@ def test_a_video_is_marked_and_signed_by_default(converter, clip, tmp_path) -> N
     assert np.abs(shown - written.frames).mean() < np.abs(shown - clip.frames).mean()
 
 
-def test_the_same_clip_gives_the_same_streams(converter, clip, tmp_path) -> None:
+def test_the_same_clip_gives_the_same_streams(clip, tmp_path) -> None:
     """Bit for bit; only the credentials differ, whose hashes C2PA salts."""
     for name in ("a.mp4", "b.mp4"):
-        converter.write(clip, tmp_path / name, seed=3)
+        clip.save(tmp_path / name)
     assert (tmp_path / "a.mp4").stat().st_size == (tmp_path / "b.mp4").stat().st_size
     first, second = (list(read_frames(tmp_path / name, fps=25)) for name in ("a.mp4", "b.mp4"))
     np.testing.assert_array_equal(first, second)
@@ -73,19 +67,18 @@ def test_the_same_clip_gives_the_same_streams(converter, clip, tmp_path) -> None
     np.testing.assert_array_equal(*sounds)
 
 
-def test_without_provenance_nothing_is_added(converter, clip, tmp_path) -> None:
-    converter.provenance = None
-    written = converter.write(clip, tmp_path / "a.mp4")
+def test_without_provenance_nothing_is_added(clip, tmp_path) -> None:
+    written = clip.save(tmp_path / "a.mp4", provenance=None)
     assert written is clip
     assert verify(tmp_path / "a.mp4").exit_code == EXIT_NOTHING
-    converter.write(clip, tmp_path / "b.mp4")
+    clip.save(tmp_path / "b.mp4", provenance=None)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("missing", ["waveform", "frames"])
-def test_sound_alone_and_silent_films(converter, clip, tmp_path, missing) -> None:
+def test_sound_alone_and_silent_films(clip, tmp_path, missing) -> None:
     path = tmp_path / ("a.wav" if missing == "frames" else "a.mp4")
-    converter.write(replace(clip, **{missing: None}), path)
+    replace(clip, seed=None, **{missing: None}).save(path)
     finding = verify(path, trusted=own_root())
     assert finding.credentials.state == "trusted" and "seed" not in finding.credentials.conversion
     assert (finding.sound is None) == (missing == "waveform") and (finding.picture is None) == (missing == "frames")
@@ -93,13 +86,11 @@ def test_sound_alone_and_silent_films(converter, clip, tmp_path, missing) -> Non
     assert (finding.sound or finding.picture).found
 
 
-def test_a_file_that_cannot_be_signed_is_not_written(converter, clip, tmp_path) -> None:
+def test_a_file_that_cannot_be_signed_is_not_written(clip, tmp_path) -> None:
     (tmp_path / "old.mp4").write_bytes(b"old")
-    converter.provenance = Provenance(tmp_path / "none.pem", tmp_path / "none.key")
+    unreadable = Provenance(tmp_path / "none.pem", tmp_path / "none.key")
     with pytest.raises(ProvenanceError, match=r"none.pem: cannot be read"):
-        converter.write(clip, tmp_path / "old.mp4")
+        clip.save(tmp_path / "old.mp4", provenance=unreadable)
     assert (tmp_path / "old.mp4").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(ProvenanceError, match=r"none.pem: cannot be read"):
-        converter.convert_jobs([])  # before anything is read
-    with pytest.raises(ProvenanceError, match=r"none.pem: cannot be read"):
-        converter.convert(Path("never read.mp4"), tmp_path / "x.mp4")
+        convert_jobs(None, [], BatchOptions(provenance=unreadable))  # before anything is read

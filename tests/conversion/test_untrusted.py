@@ -23,7 +23,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avsc_tf.conversion.bundle import check_bundle, load_bundle
+from avsc_tf.conversion.loading import check_bundle, load_bundle
 from avsc_tf.conversion.untrusted import abstract_bytes, check_weights
 from avsc_tf.core.config import Config, load_saved_config
 from avsc_tf.core.errors import AvscError, BundleError, ConfigError, RecordError

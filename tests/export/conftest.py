@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avsc_tf.conversion.bundle import load_bundle
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
+from avsc_tf.conversion.loading import load_bundle
 from avsc_tf.core.config import Config, load_config, save_config
 from avsc_tf.core.consent import Consent, write_consent
 from avsc_tf.core.digests import seal
@@ -56,7 +56,7 @@ class Served:
     """A run, loaded and exported."""
 
     run: Path
-    converter: Converter
+    bundle: Bundle
     out: Path
     exported: Any
 
@@ -141,8 +141,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Served]:
         run = write_run(tiny(*overrides), folder / "run", networks)
         exported = export_bundle(run, folder / "out", **options)
         vocoders = ["wavenet"] if "wavenet" in networks else ["griffin-lim"]
-        converter = load_bundle(run, vocoders=vocoders, pictures="image" in networks)
-        return Served(run, converter, folder / "out", exported)
+        bundle = load_bundle(run, vocoders=vocoders, pictures="image" in networks)
+        return Served(run, bundle, folder / "out", exported)
 
     return make
 

@@ -1,4 +1,4 @@
-"""What exported models are compared with: the converter, the sampler, the engines. Loaded by `conftest.py`."""
+"""What exported models are compared with: the bundle, the sampler, the engines. Loaded by `conftest.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.export.signatures import sizes_of, traced
 from avsc_tf.export.standardising import Standardising
 from avsc_tf.export.wavenet import ServedWaveNet
@@ -29,12 +29,12 @@ IN_UNITS = {
 LENGTHS = [4, 6]
 
 
-def clips(converter: Converter, lengths: Sequence[int], *, speaker: str = "source", seed: int = 0) -> list[PartialClip]:
+def clips(bundle: Bundle, lengths: Sequence[int], *, speaker: str = "source", seed: int = 0) -> list[PartialClip]:
     """Features of a speaker, of so many video frames each."""
-    rng, per = np.random.default_rng(seed), converter.timebase.mel_per_video
+    rng, per = np.random.default_rng(seed), bundle.config.timebase.mel_per_video
 
     def draw(feature: str, n: int) -> np.ndarray:
-        mean, std = converter.statistics.get(speaker, feature)
+        mean, std = bundle.statistics.get(speaker, feature)
         return (mean + std * rng.normal(size=(n, len(mean)))).astype(np.float32)
 
     return [
@@ -59,11 +59,11 @@ def batch(found: Sequence[PartialClip], *names: str, padding: float = 7.0) -> di
 
 
 def expected(served, clip: PartialClip) -> dict[str, np.ndarray]:
-    """What the converter says of one clip."""
-    converter = served.converter
-    target = converter.convert_features(clip)
-    painted = converter.paint(target) if converter.generator is not None else None
-    found = converter.in_units(target, None, painted, "none")
+    """What the bundle says of one clip."""
+    bundle = served.bundle
+    target = bundle.convert_features(clip)
+    painted = bundle.paint(target) if bundle.generator is not None else None
+    found = bundle.finish(target, None, painted, "none")
     return {n: x for n in ("mel", "keypoints", "vgg", "frames") if (x := getattr(found, n)) is not None}
 
 
@@ -88,10 +88,10 @@ def frames(ours: np.ndarray, theirs: np.ndarray) -> None:
 
 def voices(served, seed: int = 0) -> list[PartialClip]:
     """Of the target, their mel of a buzz in noise, so that some frames are voiced."""
-    config, rng = served.converter.config, np.random.default_rng(seed)
-    timebase = served.converter.timebase
+    config, rng = served.bundle.config, np.random.default_rng(seed)
+    timebase = served.bundle.config.timebase
     found = []
-    for k, clip in enumerate(clips(served.converter, LENGTHS, speaker="target", seed=seed)):
+    for k, clip in enumerate(clips(served.bundle, LENGTHS, speaker="target", seed=seed)):
         t = np.arange(timebase.samples_in(clip.n_frames)) / timebase.sample_rate_hz
         buzz = sum(np.cos(2 * np.pi * (150 - 30 * k) * h * t + h) / h for h in range(1, 40)) * (t > t[-1] / 4)
         waveform = (0.1 * buzz + 0.001 * rng.normal(size=len(t))).astype(np.float32)
@@ -101,14 +101,14 @@ def voices(served, seed: int = 0) -> list[PartialClip]:
 
 
 def standardised(served, clip) -> tuple[np.ndarray, np.ndarray]:
-    statistics = served.converter.statistics
+    statistics = served.bundle.statistics
     facial = join_facial(clip.vgg, clip.keypoints)
     return statistics.standardise("target", "mel", clip.mel), statistics.standardise("target", "facial", facial)
 
 
 def uniforms(served, found, seed: int = 0) -> np.ndarray:
     """The sampler's own random numbers, padded."""
-    per = served.converter.sampler.hop_samples * served.converter.timebase.mel_per_video
+    per = served.bundle.sampler.hop_samples * served.bundle.config.timebase.mel_per_video
     out = np.full((len(found), per * max(clip.n_frames for clip in found)), 0.25, np.float32)
     for row, clip in zip(out, found, strict=True):
         n = per * clip.n_frames
@@ -119,25 +119,25 @@ def uniforms(served, found, seed: int = 0) -> np.ndarray:
 def score_reference(served, clip, waveform: np.ndarray) -> np.ndarray:
     """Log likelihoods by the sampler's engine, sample by sample."""
     classes = classes_of(served, waveform)
-    logits = served.converter.sampler.logits(classes, *standardised(served, clip))
+    logits = served.bundle.sampler.logits(classes, *standardised(served, clip))
     return tf.nn.log_softmax(logits).numpy()[np.arange(len(classes)), classes]
 
 
 def names(served) -> tuple[str, ...]:
-    return ("mel", "keypoints", "vgg") if served.converter.config.wavenet.facial_channels else ("mel",)
+    return ("mel", "keypoints", "vgg") if served.bundle.config.wavenet.facial_channels else ("mel",)
 
 
 def speech(served, *, jit_compile: bool = False) -> None:
     """What is sampled is what the sampler draws; what is served is that, brought to its mel."""
     found = voices(served)
     inputs = batch(found, *names(served))
-    if served.converter.config.wavenet.pitch_input != "none":
-        jobs = [served.converter.sampler.utterance(*standardised(served, clip)) for clip in found]
+    if served.bundle.config.wavenet.pitch_input != "none":
+        jobs = [served.bundle.sampler.utterance(*standardised(served, clip)) for clip in found]
         assert all(0.2 < job.voiced.mean() < 1 for job in jobs)
     inputs["uniform"] = uniforms(served, found)
     served_speech = served.signature("wavenet", "generate_from_uniform")(**inputs)["waveform"]
     sampled = as_sampled(served, inputs, jit_compile)
-    config, per = served.converter.config, served.converter.sampler.hop_samples * 8
+    config, per = served.bundle.config, served.bundle.sampler.hop_samples * 8
     for k, clip in enumerate(found):
         n = per * clip.n_frames
         same_draws(served, clip, sampled[k][:n], inputs["uniform"][k][:n])
@@ -150,9 +150,9 @@ def speech(served, *, jit_compile: bool = False) -> None:
 
 def as_sampled(served, inputs: dict[str, np.ndarray], jit_compile: bool) -> np.ndarray:
     """The same graph without mel matching."""
-    config, sampler = served.converter.config, served.converter.sampler
+    config, sampler = served.bundle.config, served.bundle.sampler
     plain = dataclasses.replace(config, wavenet=dataclasses.replace(config.wavenet, mel_matching_passes=0))
-    standardising = Standardising(served.converter.statistics)
+    standardising = Standardising(served.bundle.statistics)
     wavenet = ServedWaveNet(sampler.model, plain, standardising, max_samples=160000, jit_compile=jit_compile)
     (function,) = (f for f in wavenet.functions() if f.signature.name == "generate_from_uniform")
     call = traced(function, sizes_of(plain), [])
@@ -164,7 +164,7 @@ def same_draws(served, clip: PartialClip, ours: np.ndarray, uniform: np.ndarray)
 
     Two float32 engines put such an edge in slightly different places, and what follows is then another sound.
     """
-    sampler, inputs = served.converter.sampler, standardised(served, clip)
+    sampler, inputs = served.bundle.sampler, standardised(served, clip)
     theirs = sampler.generate([inputs[0]], [inputs[1]], mel_matching_passes=0)[0]
     a, b = classes_of(served, ours), classes_of(served, theirs)
     apart = np.flatnonzero(a != b)
@@ -173,7 +173,7 @@ def same_draws(served, clip: PartialClip, ours: np.ndarray, uniform: np.ndarray)
     assert first > 100, "a few samples tell nothing"
     if len(apart):
         job = sampler.utterance(*inputs)
-        net = served.converter.config.wavenet
+        net = served.bundle.config.wavenet
         heat = net.voiced_temperature if job.voiced[first // sampler.hop_samples] else net.temperature
         logits = sampler.logits(b, *inputs)[first].astype(np.float64)
         if heat:
@@ -185,19 +185,19 @@ def same_draws(served, clip: PartialClip, ours: np.ndarray, uniform: np.ndarray)
 
 
 def classes_of(served, waveform: np.ndarray) -> np.ndarray:
-    net = served.converter.config.wavenet
+    net = served.bundle.config.wavenet
     return to_classes(compand(pre_emphasise(waveform, net.pre_emphasis), net.n_classes), net.n_classes)
 
 
 def scores(served) -> None:
     found = voices(served)
     inputs = batch(found, *names(served))
-    per, rng, net = served.converter.sampler.hop_samples * 8, np.random.default_rng(3), served.converter.config.wavenet
+    per, rng, net = served.bundle.sampler.hop_samples * 8, np.random.default_rng(3), served.bundle.config.wavenet
     waveform = np.full((2, per * max(LENGTHS)), 0.5, np.float32)
     wanted = []
     for row, clip in zip(waveform, found, strict=True):
         classes = np.clip(rng.normal(net.n_classes / 2, 4, per * clip.n_frames).astype(int), 0, net.n_classes - 1)
-        row[: len(classes)] = served.converter.sampler.to_waveform(classes.astype(np.int32))
+        row[: len(classes)] = served.bundle.sampler.to_waveform(classes.astype(np.int32))
         wanted.append(score_reference(served, clip, row[: len(classes)]))
     outputs = served.signature("wavenet", "score")(**inputs, waveform=waveform)
     for k, reference in enumerate(wanted):

@@ -29,7 +29,7 @@ def example(page: str, name: str) -> str:
 @pytest.fixture
 def place(joint, make_clips, tmp_path) -> Path:
     """A folder with what the examples start from."""
-    (clip,) = make_clips(joint.converter, [3])
+    (clip,) = make_clips(joint.bundle, [3])
     np.savez(tmp_path / "clip.npz", mel=clip.mel, keypoints=clip.keypoints, vgg=clip.vgg)
     (tmp_path / "served").symlink_to(joint.out)
     return tmp_path

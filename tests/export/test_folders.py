@@ -64,7 +64,7 @@ def test_the_server_reads_its_configuration(joint) -> None:
 
 def test_settings_digests_and_consent_travel(joint) -> None:
     for model in MODELS:
-        assert load_saved_config(extra(joint, model, "config.yaml")) == joint.converter.config
+        assert load_saved_config(extra(joint, model, "config.yaml")) == joint.bundle.config
         assert read_consent(extra(joint, model, "consent.yaml")).who == "Mary Example"
         digests = json.loads(extra(joint, model, "bundle_digests.json").read_text(encoding="utf-8"))
         assert digests == {"bundle": bundle_digest(joint.run), "files": read_digests(joint.run)}

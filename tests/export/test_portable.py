@@ -28,7 +28,7 @@ SAME = {"rtol": 0, "atol": 1e-5}
 def cases(joint, make_clips, make_batch, tmp_path_factory) -> dict[tuple[str, str], Path]:
     """Of each signature a folder with its inputs, NAME.npy, and what it gives in this process, NAME.here.npy."""
     rng, found = np.random.default_rng(2), {}
-    source, target = (make_clips(joint.converter, [2, 3], speaker=s) for s in ("source", "target"))
+    source, target = (make_clips(joint.bundle, [2, 3], speaker=s) for s in ("source", "target"))
     more = {
         "generate": {"seed": np.array([3, 4], np.int32)},
         "generate_from_uniform": {"uniform": rng.random((2, 640 * 3), np.float32)},
@@ -36,7 +36,7 @@ def cases(joint, make_clips, make_batch, tmp_path_factory) -> dict[tuple[str, st
     }
     for model, signature in SIGNATURES:
         clips = source if signature.startswith("convert") else target
-        has_face = model != "wavenet" or joint.converter.config.wavenet.facial_channels
+        has_face = model != "wavenet" or joint.bundle.config.wavenet.facial_channels
         inputs = {
             **make_batch(clips, *(("mel", "keypoints", "vgg") if has_face else ("mel",))),
             **more.get(signature, {}),
@@ -160,12 +160,12 @@ def stored_floats(folder: Path) -> int:
 
 def test_weights_are_stored_once_and_nothing_else(joint) -> None:
     """As many floats as networks and statistics have; no optimizer, no noise generator, nothing twice."""
-    converter = joint.converter
-    n_features = 80 + converter.config.face.n_facial
+    bundle = joint.bundle
+    n_features = 80 + bundle.config.face.n_facial
     sizes = {
-        "conversion": converter.conversion_net,
-        "image": converter.generator,
-        "wavenet": converter.sampler.model,
+        "conversion": bundle.conversion_net,
+        "image": bundle.generator,
+        "wavenet": bundle.sampler.model,
     }
     floats = {
         name: sum(int(np.prod(w.shape)) for w in net.weights if w.dtype == "float32") for name, net in sizes.items()

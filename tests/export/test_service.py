@@ -16,7 +16,7 @@ from avsc_tf.service.settings import ModelSettings
 @pytest.mark.slow
 def test_predictions_are_the_direct_calls(joint: Any, make_clips: Any, make_batch: Any) -> None:
     """To the bit: features and pictures of two utterances, and their speech by a seed."""
-    batch = make_batch(make_clips(joint.converter, [3, 5]))
+    batch = make_batch(make_clips(joint.bundle, [3, 5]))
     speech = {"mel": batch["mel"], "lengths": batch["lengths"], "seed": np.array([3, 4], np.int32)}
     silent = {**batch, "mel": np.zeros((2, 0, 80), np.float32)}
     with ModelHost(joint.out, ModelSettings()) as host:

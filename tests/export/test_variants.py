@@ -18,7 +18,7 @@ def test_the_audio_baseline(serve, make_clips, make_batch, same) -> None:
     assert list(served.exported.folders) == ["conversion", "wavenet"]
     assert set(served.exported.left_out) == {"image", "end_to_end"}
     assert "converts sound alone" in served.exported.left_out["image"]
-    found = make_clips(served.converter, [3, 5])
+    found = make_clips(served.bundle, [3, 5])
     outputs = served.signature("conversion")(**make_batch(found, "mel"))
     assert list(outputs) == ["mel"]
     for k, clip in enumerate(found):
@@ -30,7 +30,7 @@ def test_the_visual_baseline(serve, make_clips, make_batch, same) -> None:
     served = serve(*VISUAL, networks=["conversion", "image"])
     assert list(served.exported.folders) == ["conversion", "image", "end_to_end"]
     assert "converts the face alone" in served.exported.left_out["wavenet"]
-    found = make_clips(served.converter, [3, 5])
+    found = make_clips(served.bundle, [3, 5])
     outputs = served.signature("end_to_end")(**make_batch(found, "keypoints", "vgg"))
     assert sorted(outputs) == ["frames", "is_unfamiliar", "keypoints", "vgg"]
     for k, clip in enumerate(found):
@@ -44,7 +44,7 @@ def test_a_joint_run_with_the_conversion_network_alone(serve, make_clips, make_b
     assert list(served.exported.folders) == ["conversion"]
     assert "no image network" in served.exported.left_out["image"]
     assert "no WaveNet" in served.exported.left_out["wavenet"]
-    (clip,) = make_clips(served.converter, [4])
+    (clip,) = make_clips(served.bundle, [4])
     same.row(served.signature("conversion")(**make_batch([clip])), 0, same.expected(served, clip))
 
 
@@ -58,7 +58,7 @@ def test_pictures_from_the_face_alone(serve, make_clips, make_batch, same) -> No
         "image.steady_face_seconds=0",
         networks=["conversion", "image"],
     )
-    (clip,) = make_clips(served.converter, [4])
+    (clip,) = make_clips(served.bundle, [4])
     outputs = served.signature("end_to_end")(**make_batch([clip]))
     same.row(outputs, 0, same.expected(served, clip))
     paint = served.exported.folders["image"]
@@ -94,6 +94,6 @@ def test_by_xla_and_a_larger_bound(serve, same, make_clips, make_batch) -> None:
     """The same sound from the loop that XLA compiles, here where TensorFlow has it."""
     served = serve(*AUDIO, networks=["conversion", "wavenet"], jit_compile=True, max_seconds=0.5)
     same.speech(served, jit_compile=True)
-    (clip,) = make_clips(served.converter, [13], speaker="target")
+    (clip,) = make_clips(served.bundle, [13], speaker="target")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)may ask for 8000 samples at most.*8320"):
         served.signature("wavenet")(**make_batch([clip], "mel"), seed=np.zeros(1, np.int32))

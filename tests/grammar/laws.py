@@ -22,7 +22,7 @@ from folders import write_folder
 from measuring import click_seconds, flash_onsets, voice_rms, voice_spans
 from recipes import DARK, LOWER_LEFT, UPPER_LEFT, UPPER_RIGHT, Recipe, draw_sound, quadrants
 
-from avsc_tf.conversion.converter import _with_own_sound
+from avsc_tf.conversion.reading import clip_source
 from avsc_tf.core.errors import AvscError
 from avsc_tf.core.timebase import Timebase
 from avsc_tf.media.clips import ClipSource, find_clips, load_clip
@@ -87,7 +87,7 @@ def examine(recipe: Recipe, folder: Path) -> str:
 def _examine_source(recipe: Recipe, folder: Path, path: Path) -> str:
     outcome, source = _read(recipe, folder, lambda: _only(find_clips(folder), recipe))
     if not recipe.manifest:  # conversion knows no manifest
-        other, converted = _read(recipe, folder, lambda: _with_own_sound(path), known=source)
+        other, converted = _read(recipe, folder, lambda: clip_source(path), known=source)
         if (other == "read") != (outcome == "read") or (source and source.audio) != (converted and converted.audio):
             raise BrokenLawError("two rules", f"find_clips: {outcome}, {source}; conversion: {other}, {converted}")
     return outcome

@@ -83,10 +83,10 @@ def test_a_clip_becomes_a_video(client: Any, served: Any, done: Any, clip: Path,
 
 def test_the_same_as_convert_makes(client: Any, done: Any, tiny_bundle: Path, clip: Path, tmp_path: Path) -> None:
     """Frames and sound as the converter gives them from the file itself, with the same seed."""
-    from avsc_tf.conversion.bundle import load_bundle
+    from avsc_tf.conversion.loading import load_bundle
 
-    converter = load_bundle(tiny_bundle, vocoders=["griffin-lim"])
-    converter.convert(clip, tmp_path / "direct.mp4", vocoder="griffin-lim", seed=3)
+    bundle = load_bundle(tiny_bundle, vocoders=["griffin-lim"])
+    bundle.convert(clip, vocoder="griffin-lim", seed=3).save(tmp_path / "direct.mp4")
     (tmp_path / "served.mp4").write_bytes(client.get(done["links"]["result"]).content)
     ours, theirs = (np.stack(list(read_frames(tmp_path / f"{n}.mp4", fps=25))) for n in ("served", "direct"))
     np.testing.assert_array_equal(ours, theirs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from avsc_tf.conversion.converter import Converter
+from avsc_tf.conversion.bundle import Bundle
 from avsc_tf.core.config import load_config
 from avsc_tf.service import worker
 from avsc_tf.service.worker import UNEXPECTED
@@ -19,6 +19,9 @@ class Said(list):
     def say(self, **message: Any) -> None:
         self.append(message)
 
+    def at(self, stage: str, share: float) -> None:
+        """Stages are not reported."""
+
 
 @pytest.mark.parametrize(
     ("raised", "kind", "error"),
@@ -29,14 +32,14 @@ class Said(list):
     ],
 )
 def test_each_kind_of_end(root: Path, tmp_path: Path, monkeypatch, capsys, raised, kind, error) -> None:
-    converter = Converter(load_config(root / "configs" / "demo.yaml"), None, None, None, provenance=None)
+    bundle = Bundle(load_config(root / "configs" / "demo.yaml"), None, None, None)
 
-    def read(clip: Path) -> Any:
+    def read(clip: Path, **_: Any) -> Any:
         raise raised
 
-    monkeypatch.setattr(converter, "read", read)
+    monkeypatch.setattr(bundle, "read", read)
     said = Said()
     job = {"clip": str(tmp_path / "a.mp4"), "output": str(tmp_path / "b.mp4"), "vocoder": "griffin-lim", "seed": 0}
-    worker._convert(converter, job, said)
+    worker._convert(bundle, None, job, said)
     assert said == [{"error": error, "kind": kind}]
     assert ("unexpected ValueError" in capsys.readouterr().err) == (kind == UNEXPECTED)

@@ -15,7 +15,7 @@ from avsc_tf.core.errors import ProvenanceError
 from avsc_tf.provenance.code import PUBLIC_KEY
 from avsc_tf.provenance.marking import Provenance
 
-from .conftest import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsed(*arguments: str) -> Provenance | None:

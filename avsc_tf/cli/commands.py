@@ -36,10 +36,10 @@ def main(command: str | None = None, argv: Sequence[str] | None = None) -> int:
     arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
     try:
         args = make_parser().parse_args(arguments)
-    except SystemExit as end:  # argparse has printed the help (0) or the error (2)
+        resume_hint = getattr(args.module, "RESUME_HINT", None)
+        return run_tool(lambda: args.module.run(args), **({"resume_hint": resume_hint} if resume_hint else {}))
+    except SystemExit as end:  # argparse has printed the help (0) or an error (2)
         return int(end.code or 0)
-    resume_hint = getattr(args.module, "RESUME_HINT", None)
-    return run_tool(lambda: args.module.run(args), **({"resume_hint": resume_hint} if resume_hint else {}))
 
 
 def make_parser() -> argparse.ArgumentParser:

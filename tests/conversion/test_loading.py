@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsc_tf.conversion.bundle import check_bundle, load_bundle, load_conversion, modalities_of, vocoders_of
-from avsc_tf.conversion.converter import TargetFeatures
+from avsc_tf.conversion.converted import TargetFeatures
+from avsc_tf.conversion.loading import check_bundle, load_bundle, load_conversion, modalities_of, vocoders_of
 from avsc_tf.core.config import Config, save_config
 from avsc_tf.core.errors import BundleError
 from avsc_tf.core.runs import config_path, statistics_path
