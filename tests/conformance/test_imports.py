@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "service": {"media", "provenance", "vocoder", "conversion", "web"},
     "demo": DATA | {"corpus", "measures", "evaluation", "vocoder", "conversion"},
     "cli": None,  # may use every room
+    "api": None,
 }
 WITHOUT_TENSORFLOW = (
     "core",
