@@ -59,7 +59,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--turn-seconds", type=float, default=0.25)
     parser.add_argument("--threads", type=int, help="default: as many as there are cores for this process")
-    parser.add_argument("--without", nargs="*", default=[], choices=("numba", "xla", "pytorch"))
+    parser.add_argument("--without", nargs="*", default=[], choices=("narrow", "xla", "pytorch"))
     parser.add_argument("--xla-batches", type=int, nargs="*", default=[1, 4])
     parser.add_argument("--device", default="/CPU:0", help="of TensorFlow XLA")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -72,7 +72,7 @@ def measure(config: Config, args: argparse.Namespace, n_threads: int) -> dict[st
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)  # one stream has no work for two; idle ones would spin
-    from wavenet_contenders import Stage, check, contenders, plain_engine
+    from wavenet_contenders import Stage, check, contenders, narrow_engine
     from wavenet_floor import Probes, multiply_adds
 
     from avsc_tf.models.wavenet import build_wavenet
@@ -88,7 +88,7 @@ def measure(config: Config, args: argparse.Namespace, n_threads: int) -> dict[st
         xla_batches=args.xla_batches,
         device=args.device,
     )
-    differences = check(found, stage, plain_engine(model, config))
+    differences = check(found, stage, narrow_engine(model, config))
     with ThreadPoolExecutor(n_threads) as pool:
         rounds = _rounds(found, stage, Probes(config.wavenet, pool, seconds=args.turn_seconds / 2), config, args.rounds)
     return {

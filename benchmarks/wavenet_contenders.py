@@ -14,7 +14,8 @@ from wavenet_pytorch import PyTorchEngine, speaks
 
 from avsc_tf.core.config import Config
 from avsc_tf.vocoder.engines import Engines
-from avsc_tf.vocoder.sampler_plain import PlainEngine
+from avsc_tf.vocoder.sampler_kernels.engine import CpuEngine
+from avsc_tf.vocoder.sampler_kernels.vectors import GENERIC
 from avsc_tf.vocoder.sampler_tensorflow import TensorFlowEngine, weights_of
 from avsc_tf.vocoder.utterances import Utterance, UtteranceMaker
 
@@ -38,8 +39,9 @@ def cpu_engine(model: Any, config: Config, *, weights: str) -> Engine:
     return Engines(model, dataclasses.replace(config, wavenet=net)).get("cpu")
 
 
-def plain_engine(model: Any, config: Config) -> Engine:
-    return PlainEngine(model, config)
+def narrow_engine(model: Any, config: Config) -> Engine:
+    """The kernel in vectors of four numbers, which every processor runs; the reference of the others."""
+    return CpuEngine(model, config, GENERIC)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Contender:
     """An engine and what it is asked to do."""
 
     name: str
-    family: str  # "ours", "numba", "xla" or "pytorch"
+    family: str  # "ours", "narrow", "xla" or "pytorch"
     engine: Engine
     weights: str = "float32"
     batch: int = 1  # streams of a thread
@@ -114,8 +116,8 @@ def contenders(
 ) -> list[Contender]:
     """All that can speak this network."""
     found = _ours(model, config, n_threads)
-    if "numba" not in without:
-        found.append(Contender("plain Numba", "numba", plain_engine(model, config), options={"n_threads": 1}))
+    if "narrow" not in without:
+        found.append(Contender("4-wide vectors", "narrow", narrow_engine(model, config), options={"n_threads": 1}))
     if "xla" not in without:
         engine, on_cpu = TensorFlowEngine(model, config, device=device), "CPU" in device.upper()
         place = "" if on_cpu else f" on {device}"
@@ -164,5 +166,7 @@ def check(found: Sequence[Contender], stage: Stage, reference: Engine) -> dict[s
         if contender.n_streams == 1 and contender.name not in differences:
             differences[contender.name] = stage.difference(contender.engine, reference)
             if contender.weights == "float32" and differences[contender.name] > LARGEST_DIFFERENCE:
-                raise RuntimeError(f"{contender.name}: logits differ from plain Numba's: {differences[contender.name]}")
+                raise RuntimeError(
+                    f"{contender.name}: differs from 4-wide vectors by {differences[contender.name]}"
+                )
     return differences

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"ours": "#1f5f99", "numba": "#5b9a68", "xla": "#c77d1e", "pytorch": "#a03a3a"}
+COLOURS = {"ours": "#1f5f99", "narrow": "#5b9a68", "xla": "#c77d1e", "pytorch": "#a03a3a"}
 
 
 def plot(result: dict[str, Any], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who makes the samples: the one place that chooses between the CPU's vectors, plain loops and TensorFlow."""
+"""Selection of the engine that generates samples: the CPU kernel or the TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from avsc_tf.vocoder.utterances import Floats, Utterance
 
 Kind = Literal["cpu", "tensorflow"]
 
-UTTERANCES_FOR_A_GPU = 16  # fewer are done sooner on the CPU: a GPU's step takes as long for one as for many
+UTTERANCES_FOR_A_GPU = 16  # fewer finish sooner on the CPU: a step on the GPU takes as long for one as for many
 
 
 class Engine(Protocol):
-    """Makes classes from utterances; none changes another's. The CPU's engines stream, too."""
+    """Generates the classes of utterances independently of each other. The CPU engine also streams."""
 
     def generate_batch(
         self, jobs: Sequence[Utterance], *, temperatures: Sequence[Floats], uniforms: Sequence[Floats]
@@ -28,14 +28,14 @@ class Engine(Protocol):
 
 
 class Engines:
-    """The engines of one network, each made when it is first wanted."""
+    """The engines of one network, each built at first use."""
 
     def __init__(self, model: Any, config: Config):
         self._model, self._config = model, config
         self._made: dict[Kind, Any] = {}
 
     def choose(self, n_utterances: int) -> Kind:
-        """By wavenet.sampler; automatically TensorFlow for many utterances on a machine with a GPU."""
+        """Engine by `wavenet.sampler`; "auto" takes TensorFlow for many utterances on a machine with a GPU."""
         setting = self._config.wavenet.sampler
         if setting != "auto":
             return setting
@@ -49,14 +49,9 @@ class Engines:
 
 
 def _make_cpu(model: Any, config: Config) -> Engine:
-    vectors = vectors_of_this_machine()
-    if vectors.width:
-        from avsc_tf.vocoder.sampler_kernels.engine import CpuEngine
+    from avsc_tf.vocoder.sampler_kernels.engine import CpuEngine
 
-        return CpuEngine(model, config, vectors)
-    from avsc_tf.vocoder.sampler_plain import PlainEngine
-
-    return PlainEngine(model, config)
+    return CpuEngine(model, config, vectors_of_this_machine())
 
 
 def _make_tensorflow(model: Any, config: Config) -> Engine:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from avsc_tf.core.config import load_config
 from avsc_tf.models.wavenet import build_wavenet
 from avsc_tf.vocoder.sampler_graph import draw, generate
-from avsc_tf.vocoder.sampler_plain import PlainEngine
+from avsc_tf.vocoder.sampler_kernels.engine import CpuEngine
+from avsc_tf.vocoder.sampler_kernels.vectors import vectors_of_this_machine
 from avsc_tf.vocoder.sampler_tensorflow import TensorFlowEngine, padded_frames
 from avsc_tf.vocoder.utterances import Utterance
 
@@ -39,7 +40,7 @@ SHAPES = {
 EVERY_SHAPE = [pytest.param(name, marks=[] if name == "demo" else pytest.mark.slow) for name in SHAPES]
 
 
-def engines(root, *overrides: str) -> tuple[TensorFlowEngine, PlainEngine]:
+def engines(root, *overrides: str) -> tuple[TensorFlowEngine, CpuEngine]:
     """Both, of one network with random weights."""
     config = load_config(root / "configs" / "demo.yaml", [*TINY, *overrides])
     keras.utils.set_random_seed(8)
@@ -48,10 +49,10 @@ def engines(root, *overrides: str) -> tuple[TensorFlowEngine, PlainEngine]:
         is_sharp = "peak" in weight.path or (config.wavenet.n_mixtures and "logits" in weight.path)
         scale = 0.03 if is_sharp else 0.3  # sharper peaks make logits of -150, beyond float32's 1e-4
         weight.assign(weight.numpy() + scale * rng.normal(size=weight.shape))
-    return TensorFlowEngine(model, config), PlainEngine(model, config)
+    return TensorFlowEngine(model, config), CpuEngine(model, config, vectors_of_this_machine())
 
 
-def utterance(engine: PlainEngine, n_frames: int, seed: int = 0) -> Utterance:
+def utterance(engine: CpuEngine, n_frames: int, seed: int = 0) -> Utterance:
     """Random features; the pitch lag shrinks over the second half and is 0, unvoiced, in the first."""
     net, rng = engine.net, np.random.default_rng(seed)
     n_samples, order = n_frames * HOP, net.prediction_order

@@ -28,11 +28,12 @@ class CpuEngine:
     Args:
         model: a built `models.wavenet.WaveNet`.
         config: the settings it was built from.
-        vectors: not `vectors.PLAIN`.
+        vectors: the kernel's variant.
     """
 
     def __init__(self, model: Any, config: Config, vectors: Vectors):
         self.vectors = vectors
+        self.net = config.wavenet
         self.hop_samples: int = model.hop_samples
         self._sizes: Sizes = sizes_of(model, sample_rate_hz=config.wavenet.sample_rate_hz, n_lanes=1)
         bfloat16 = config.wavenet.sampler_weights == "bfloat16"

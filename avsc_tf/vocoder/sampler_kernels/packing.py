@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -138,9 +137,3 @@ def _aligned(values: NDArray) -> NDArray:
     copy = aligned_zeros(values.size, values.dtype.type)
     copy[:] = values.ravel()
     return copy
-
-
-def total_bytes(weights: Weights) -> int:
-    """What one sample reads of them: divided by the cache's bandwidth, the floor of one stream."""
-    parts: Sequence[NDArray] = (weights.words, weights.inputs, weights.biases)
-    return sum(part.nbytes for part in parts)

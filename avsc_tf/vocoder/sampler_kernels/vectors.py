@@ -1,4 +1,4 @@
-"""Which vectors this machine's WaveNet kernel is built of: the one place that decides."""
+"""Selection of the vectors that the WaveNet kernel of this machine is compiled for."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import llvmlite.binding as llvm
 
 from avsc_tf.core.errors import ConfigError
 
-VARIABLE = "AVSC_TF_VECTORS"  # environment variable that overrides the machine's own
-DOT_PRODUCT_LLVM = 17  # before, LLVM's bfloat16 dot product took other types
+VARIABLE = "AVSC_TF_VECTORS"  # environment variable that overrides the selection
+DOT_PRODUCT_LLVM = 17  # LLVM's bfloat16 dot product takes other types before
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """A way to build the kernel."""
+    """A variant of the kernel."""
 
     name: str
-    width: int  # float32 numbers in a vector; 0: plain Numba, see `sampler_plain`
-    dot_product: bool = False  # bfloat16 pairs are multiplied and added in one instruction
+    width: int  # float32 numbers per vector
+    dot_product: bool = False  # whether bfloat16 pairs are multiplied and added in one instruction
 
 
 AVX512_BF16 = Vectors("avx512_bf16", 16, dot_product=True)
 AVX512 = Vectors("avx512", 16)
 AVX2 = Vectors("avx2", 8)
 NEON = Vectors("neon", 4)
-PLAIN = Vectors("plain", 0)
-ALL = (AVX512_BF16, AVX512, AVX2, NEON, PLAIN)
+GENERIC = Vectors("generic", 4)  # every other processor: LLVM lowers the vectors to what it has
+ALL = (AVX512_BF16, AVX512, AVX2, NEON, GENERIC)
 
 
 def vectors_of_this_machine() -> Vectors:
@@ -43,16 +43,16 @@ def vectors_of_this_machine() -> Vectors:
         if vectors.name == wanted:
             return vectors
     names = ", ".join(vectors.name for vectors in ALL)
-    raise ConfigError(f"environment variable {VARIABLE}={wanted}: no such vectors. Unset it, or choose of {names}.")
+    raise ConfigError(f"environment variable {VARIABLE}={wanted}: no such vectors. Unset it, or choose one of {names}.")
 
 
 def choose(features: set[str], llvm_version: int) -> Vectors:
-    """By the names LLVM gives to what a processor can do."""
+    """Select by LLVM's names of the processor's features."""
     if "avx512f" in features:
         return AVX512_BF16 if "avx512bf16" in features and llvm_version >= DOT_PRODUCT_LLVM else AVX512
     if {"avx2", "fma"} <= features:
         return AVX2
-    return NEON if "neon" in features else PLAIN
+    return NEON if "neon" in features else GENERIC
 
 
 def _features() -> list[str]:
