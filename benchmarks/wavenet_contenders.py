@@ -166,7 +166,5 @@ def check(found: Sequence[Contender], stage: Stage, reference: Engine) -> dict[s
         if contender.n_streams == 1 and contender.name not in differences:
             differences[contender.name] = stage.difference(contender.engine, reference)
             if contender.weights == "float32" and differences[contender.name] > LARGEST_DIFFERENCE:
-                raise RuntimeError(
-                    f"{contender.name}: differs from 4-wide vectors by {differences[contender.name]}"
-                )
+                raise RuntimeError(f"{contender.name}: differs from 4-wide vectors by {differences[contender.name]}")
     return differences

@@ -18,30 +18,36 @@ ORDER = (
 
 # One clip on its way from a file to a converted video: caller, callee. Each callee is used in the caller's module.
 CLIP = (
-    ("", "conversion.converter:Converter.convert"),
-    ("conversion.converter", "features.partial_clip:read_clip"),
+    ("api", "conversion.loading:load_bundle"),
+    ("", "conversion.bundle:Bundle.convert"),
+    ("conversion.bundle", "conversion.reading:SourceReader"),
+    ("conversion.reading", "features.partial_clip:read_clip"),
     ("features.partial_clip", "features.clip:ClipExtractor"),
     ("features.clip", "media.clips:load_clip"),
     ("features.clip", "features.acoustic:mel_spectrogram"),
     ("features.clip", "features.face:face_clip"),
     ("features.clip", "features.appearance:Vgg19Features"),
-    ("conversion.converter", "features.statistics:Statistics.standardise"),
-    ("conversion.bundle", "models.conversion_net:build_conversion_net"),
-    ("conversion.converter", "vocoder.sampler:WaveNetSampler.generate"),
-    ("conversion.bundle", "models.image_generator:build_image_generator"),
-    ("conversion.converter", "media.mux:write_video"),
+    ("conversion.bundle", "conversion.features:convert_features"),
+    ("conversion.bundle", "conversion.voice:synthesise"),
+    ("conversion.voice", "vocoder.sampler:WaveNetSampler.generate"),
+    ("conversion.bundle", "conversion.painting:paint"),
+    ("", "conversion.converted:ConvertedClip.save"),
+    ("conversion.converted", "conversion.writing:write_clip"),
+    ("conversion.writing", "media.mux:write_video"),
 )
-# One training step of the conversion network, from two folders of clips.
+# A training of the conversion network, from two folders of clips to one step.
 TRAINING = (
-    ("", "corpus.prepare:prepare"),
-    ("corpus.prepare", "alignment.pairs:align_pair"),
-    ("corpus.prepare", "corpus.writer:write_records"),
-    ("", "training.job:TrainingJob"),
+    ("api", "corpus.prepare:prepare"),
+    ("corpus.corpus_checks", "alignment.pairs:align_pair"),
+    ("corpus.prepare", "corpus.writer:ShardWriter"),
+    ("api", "training.job:TrainingJob"),
     ("training.job", "corpus.reader:open_records"),
     ("training.job", "training.conversion.train:train_conversion"),
-    ("training.conversion.train", "datasets.conversion:conversion_dataset"),
-    ("training.conversion.train", "training.engine.loop:TrainingLoop"),
-    ("training.engine.loop", "training.engine.steps:run_steps"),
+    ("training.conversion.train", "datasets.conversion:windows"),
+    ("training.conversion.train", "models.conversion_net:build_conversion_net"),
+    ("training.conversion.train", "training.engine.loop:fit"),
+    ("training.engine.loop", "training.engine.steps:Execution.run"),
+    ("training.engine.steps", "training.engine.model:TrainingModel.train_step"),
     ("training.engine.loop", "training.engine.checkpoints:save_checkpoint"),
 )
 
@@ -97,7 +103,8 @@ def uses(caller: str, place: str) -> bool:
     """Whether the module `caller` names the function, class or method of `place`."""
     name = place.partition(":")[2].split(".")[-1]
     tree = ast.parse(module_path(caller).read_text(encoding="utf-8"))
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names = imported | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return name in names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
