@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from avsc_tf.training.engine.checkpoints import load_weights
 from avsc_tf.training.engine.divergence import LAST_GOOD_NAME
 from avsc_tf.training.engine.loop import fit
 from avsc_tf.training.engine.model import Supervised
-from avsc_tf.training.engine.run_folder import keep_statistics, start_over
+from avsc_tf.training.engine.run_folder import keep_statistics
 
 STEPS = 5
 
@@ -312,7 +313,7 @@ def test_unfinished_training_asks_for_resume(tmp_path, tiny_config, capsys):
     with pytest.raises(ConfigError, match=r"step-000000005\.npz.*Add --resume"):
         fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config))
     assert not weights_path(tmp_path, "conversion").exists()
-    start_over(tmp_path, "conversion")
+    shutil.rmtree(tmp_path / "conversion")
     assert len(fit(make_model(1), make_dataset, **arguments(tmp_path, tiny_config))) == 4
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,8 +159,3 @@ def _loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
     """What a float16 training multiplies its loss with; 1 elsewhere."""
     scale = getattr(optimizer, "dynamic_scale", None)
     return 1.0 if scale is None else tf.convert_to_tensor(scale)
-
-
-def mean_figures(figures: Mapping[str, Any]) -> Figures:
-    """The figures of a batch as float32 scalars: means of what is not a scalar yet."""
-    return {name: tf.reduce_mean(tf.cast(value, tf.float32)) for name, value in figures.items()}

@@ -7,7 +7,6 @@ not a surprise in the result.
 from __future__ import annotations
 
 import enum
-import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -83,11 +82,6 @@ def keep_statistics(records: Path, run: Path) -> None:
     if kept.is_file() and kept.read_bytes() != content:
         raise ConfigError(f"{kept}: this run was trained on other records than {records}. Name another --out.")
     write_atomically(kept, content)
-
-
-def start_over(run: Path, network: str) -> None:
-    """Delete all that was trained of `network`."""
-    shutil.rmtree(network_dir(run, network), ignore_errors=True)
 
 
 def _relevant(config: Config, network: str) -> dict[str, Any]:
