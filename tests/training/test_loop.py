@@ -226,7 +226,7 @@ def test_killed_process_goes_on_to_the_last_bit(tmp_path, tiny_config, root):
         "from pathlib import Path\n"
         "run, kill_at = Path(sys.argv[1]), int(sys.argv[2])\n"
         f"config = small_config(Path({str(root)!r}))\n"
-        "from avsc_tf.training import loop\n"
+        "from avsc_tf.training.engine import loop\n"
         "original = loop._Training._checkpoint\n"
         "def checkpoint(self):\n"
         "    original(self)\n"
