@@ -220,9 +220,9 @@ def test_one_stream_is_enough(demo: Path, clip: Path, tmp_path: Path, convert: C
     assert probe_video(out / "voice.mp4").n_frames == 26
     notes = [line for line in done.stdout.splitlines() if line.startswith("note:")]
     assert len(notes) == 2  # those two of one kind in one line
-    assert "no_audio.mp4: holds no sound; voice and face were made from the picture alone" in notes[0]
+    assert "no_audio.mp4: has no sound; voice and face were converted from the picture alone" in notes[0]
     assert "no_video.mp4, " in notes[1]
-    assert "voice.wav: holds no picture; voice and face were made from the sound alone" in notes[1]
+    assert "voice.wav: has no picture; voice and face were converted from the sound alone" in notes[1]
     assert all("was not trained for that" in note for note in notes) is (not DROPOUT)
 
 
@@ -292,7 +292,7 @@ def test_the_evaluation_of_anybodys_videos(demo: Path, tmp_path: Path, tool: Cal
 def test_evaluations_that_cannot_be_made(demo: Path, tmp_path: Path, tool: Callable[..., Done]) -> None:
     bundle = ("--bundle", demo / "run", "--out", tmp_path / "out")
     assert_one_error_line(tool("evaluate", *bundle), "--records", "held-out sentences")
-    assert_one_error_line(tool("evaluate", *bundle, "--records", tmp_path), "config.yaml: no such file", "prepare.py")
+    assert_one_error_line(tool("evaluate", *bundle, "--records", tmp_path), "config.yaml: no such file", "avsc prepare")
     run = tmp_path / "run"
     shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
     (run / "statistics.npz").write_bytes(b"others")
@@ -318,7 +318,7 @@ def test_a_bundle_with_a_missing_part(demo: Path, clip: Path, tmp_path: Path, co
     shutil.copytree(demo / "run", run, ignore=shutil.ignore_patterns("checkpoints", "logs"))
     (run / "image" / "model.weights.h5").unlink()
     done = convert(clip, "--bundle", run, "--out", tmp_path / "out.mp4")
-    assert_one_error_line(done, "image/model.weights.h5: missing from the bundle", "train.py image")
+    assert_one_error_line(done, "image/model.weights.h5: missing from the bundle", "avsc train image")
     assert not (tmp_path / "out.mp4").exists()
 
 
