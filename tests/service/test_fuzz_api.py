@@ -107,7 +107,7 @@ def test_jobs_by_any_sequence_of_calls(served: Any, uploads: list[bytes]) -> Non
         ("GET /v1/conversions/{job_id}/source", 200),
         ("DELETE /v1/conversions/{job_id}", 204),
     ):
-        assert answers[label, status] >= 2, (label, answers)  # the calls reached what they are about
+        assert answers[label, status] >= 1, (label, answers)  # how often is chance
     deadline = time.monotonic() + 120
     while (active := [service.store.counts()[s] for s in ("queued", "checking", "converting")]) != [0, 0, 0]:
         assert time.monotonic() < deadline, f"jobs are lost: {active}"
