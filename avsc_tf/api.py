@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 Network = Literal["conversion", "wavenet", "image"]
 Settings = Config | str | Path
+PATH_LISTS = ("bundle", "versus", "drift")  # inputs of an evaluation
+NO_PATHS = ("vocoder", "seed", "config")
 
 
 def load(run: str | Path, second: str | Path | None = None, *, vocoders: Sequence[Vocoder] = VOCODERS) -> Bundle:
@@ -57,14 +60,15 @@ def prepare(
         source, target: folders of clips of the speaker to convert and of the speaker to become.
         skip_bad: leave out unusable clips and pairs.
         workers: processes that compute features; all cores by default.
+        ray_address: compute features on this Ray cluster instead.
 
     Raises:
         AvscError: bad settings or clips, see docs/prepare.md.
     """
     from joblib import cpu_count
 
-    from avsc_tf.corpus.prepare import Workforce
     from avsc_tf.corpus.prepare import prepare as prepare_corpus
+    from avsc_tf.corpus.workers import Workforce
 
     workforce = Workforce(cpu_count() if workers is None else workers, ray_address=ray_address)
     prepare_corpus(_settings(config), Path(source), Path(target), Path(out), skip_bad=skip_bad, workforce=workforce)
@@ -114,20 +118,26 @@ def evaluate(out: str | Path, **inputs: Any) -> str:
 
     Args:
         out: folder of the report.
-        inputs: `bundle` (run folders) with `records`, `videos` with `reference`, or `drift` (videos); further ones as
-            the options of `avsc evaluate`, for example `versus`, `corpus`, `vocoder`, `seed`.
+        inputs: options of `avsc evaluate`: `bundle` (one or two run folders) with `records`, `videos` with `reference`,
+            or `drift` (videos); further ones, for example `versus`, `corpus`, `vocoder`, `seed`. Paths may be texts.
 
     Raises:
         AvscError: see docs/evaluate.md.
     """
     from avsc_tf.evaluation.inputs import evaluate as evaluate_inputs
 
-    names = ("records", "reference", "source", "corpus", "align", "second_take", "training", "versus", "videos")
-    defaults: dict[str, Any] = {"bundle": None, "drift": None, "vocoder": "wavenet", "seed": 0, "config": "paper"}
-    unknown = set(inputs) - set(names) - set(defaults)
+    unknown = set(inputs) - set(inspect.signature(evaluate_inputs).parameters)
     if unknown:
         raise TypeError(f"evaluate() takes no {', '.join(sorted(unknown))}")
-    return evaluate_inputs(out=Path(out), **{**dict.fromkeys(names), **defaults, **inputs})
+    paths = {name: _paths(name, value) for name, value in inputs.items() if name not in NO_PATHS and value is not None}
+    return evaluate_inputs(out=Path(out), **{**inputs, **paths})
+
+
+def _paths(name: str, value: Any) -> Path | list[Path]:
+    """An input of an evaluation as a path, or as a list where several are possible."""
+    if name not in PATH_LISTS:
+        return Path(value)
+    return [Path(value)] if isinstance(value, str | Path) else [Path(one) for one in value]
 
 
 def _settings(config: Settings) -> Config:

@@ -33,7 +33,10 @@ def folder(**more: Any) -> dict[str, Any]:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config FILE` and the repeatable `--set section.key=value`."""
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="settings: a YAML file or the name of a shipped one, as demo"
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="settings: a YAML file, or a shipped one by name (demo)",
     )
     parser.add_argument(
         "--set",
@@ -52,11 +55,19 @@ def read_config(args: argparse.Namespace) -> Config:
     return load_config(args.config, args.overrides)
 
 
-def add_bundle(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_clip_folders(parser: argparse.ArgumentParser) -> None:
+    """Add `--corpus`, `--source`, `--target` and `--align`: clips of held-out sentences with their label times."""
+    parser.add_argument("--corpus", **folder(help="stands for DIR/source, DIR/target, DIR/second_take"))
+    for name in ("--source", "--target"):
+        parser.add_argument(name, **folder(help="clips; label times beside them are used"))
+    parser.add_argument("--align", **folder(help="word times of the target, NAME.align in GRID's format"))
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
     """Add `--bundle RUN [RUN]`; `check_bundle` follows after parsing."""
     parser.add_argument(
         "--bundle",
-        required=required,
+        required=True,
         type=named_path,
         nargs="+",
         metavar="RUN",
@@ -66,7 +77,7 @@ def add_bundle(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 
 def check_bundle(args: argparse.Namespace) -> None:
     """End with a usage error where `--bundle` names more than two folders."""
-    if args.bundle is not None and len(args.bundle) > 2:
+    if len(args.bundle) > 2:
         args.error("--bundle takes one run folder, or two")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from avsc_tf.cli.arguments import add_config, folder, read_config
+from avsc_tf.cli.arguments import add_clip_folders, add_config, folder, read_config
 from avsc_tf.vocoder import VOCODERS
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--run", dest="run_folder", required=True, **folder(help="run folder of the networks"))
         command.add_argument("--out", required=True, **folder(help="folder of figures and report"))
     run.add_argument("--converted", required=True, **folder(help="made by avsc convert --keep-features"))
-    run.add_argument("--corpus", **folder(help="stands for DIR/source, DIR/target, DIR/second_take"))
-    for name in ("--source", "--target"):
-        run.add_argument(name, **folder(help="clips; label times beside them are used"))
-    run.add_argument("--align", **folder(help="word times of the target, NAME.align in GRID's format"))
+    add_clip_folders(run)
 
 
 def run(args: argparse.Namespace) -> None:

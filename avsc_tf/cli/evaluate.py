@@ -10,16 +10,13 @@ OUT receives report.html, report.json, sentences.csv, summary.csv and versus.csv
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 
 from avsc_tf.cli.arguments import folder
 from avsc_tf.vocoder import VOCODERS
 
 SUMMARY = "finished videos -> figures and a report"
-NAMES = (
-    *("bundle", "videos", "drift", "out", "records", "reference", "source", "corpus", "align", "second_take"),
-    *("training", "versus", "vocoder", "seed", "config"),
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,4 +41,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from avsc_tf.evaluation.inputs import evaluate
 
-    print(evaluate(**{name: getattr(args, name) for name in NAMES}))
+    print(evaluate(**{name: getattr(args, name) for name in inspect.signature(evaluate).parameters}))

@@ -113,21 +113,19 @@ def check_memory() -> Iterator[Finding]:
 def check_gpu() -> Iterator[Finding]:
     import tensorflow as tf
 
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in _gpus(tf)]
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     if names:
         yield Finding("GPU", "ok", f"{', '.join(names)}; training uses it, --devices N uses several")
     else:
         yield Finding("GPU", "ok", "none: networks train on the processor, by small settings such as --config demo")
 
 
-def _gpus(tf: object) -> list:
-    return tf.config.list_physical_devices("GPU")  # type: ignore[attr-defined]
-
-
 def check_codecs() -> Iterator[Finding]:
     import av
 
-    missing = [name for name, mode in (("libx264", "w"), ("aac", "w"), ("h264", "r")) if not _has_codec(name, mode)]
+    missing = [name for name in ("libx264", "aac") if not _has_codec(name, "w")]
+    missing += [] if _has_codec("h264", "r") else ["h264"]
     if missing:
         text = f"PyAV {av.__version__} lacks {', '.join(missing)}: pip install --force-reinstall --only-binary av av"
         yield Finding("codecs", "fault", text)
@@ -135,11 +133,11 @@ def check_codecs() -> Iterator[Finding]:
         yield Finding("codecs", "ok", f"PyAV {av.__version__} writes H.264 and AAC")
 
 
-def _has_codec(name: str, mode: str) -> bool:
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     import av
 
     try:
-        av.Codec(name, "w" if mode == "w" else "r")
+        av.Codec(name, mode)
     except ValueError:  # av.codec.codec.UnknownCodecError
         return False
     return True

@@ -30,11 +30,7 @@ def run(args: argparse.Namespace) -> None:
         args.error("--workers must not be negative (0: no further process)")
     if args.audio_track:
         args.overrides.append(f"sync.audio_track={args.audio_track}")
-    config = read_config(args)
-    from joblib import cpu_count
+    from avsc_tf.api import prepare
 
-    from avsc_tf.corpus.prepare import Workforce, prepare
-
-    workers = cpu_count() if args.workers is None else args.workers
-    workforce = Workforce(workers, ray_address=args.ray)
-    prepare(config, args.source, args.target, args.out, skip_bad=args.skip_bad, workforce=workforce)
+    options = {"skip_bad": args.skip_bad, "workers": args.workers, "ray_address": args.ray}
+    prepare(read_config(args), args.source, args.target, args.out, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from avsc_tf.cli.arguments import folder, named_path
+from avsc_tf.cli.arguments import add_clip_folders, folder, named_path
 
 SUMMARY = "which output of the conversion network depends on which input"
 
@@ -17,10 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", required=True, type=named_path, metavar="RUN", help="run folder")
     parser.add_argument("--records", required=True, **folder(help="made by avsc prepare"))
     parser.add_argument("--out", required=True, **folder(help="receives probe.html, probe.png and probe.json"))
-    parser.add_argument("--corpus", **folder(help="stands for DIR/source and DIR/target"))
-    for name in ("--source", "--target"):
-        parser.add_argument(name, **folder(help="clips; label times beside them are used"))
-    parser.add_argument("--align", **folder(help="word times of the target, NAME.align in GRID's format"))
+    add_clip_folders(parser)
 
 
 def run(args: argparse.Namespace) -> None:

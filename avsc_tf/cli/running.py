@@ -29,7 +29,7 @@ def run_tool(main: Callable[[], int | None], *, resume_hint: str = "Run the same
         resume_hint: printed after Ctrl-C.
 
     Returns:
-        The result of `main` (0 for None), 2 for an `AvscError` or an error of a file, 130 for Ctrl-C, 141 for a closed
+        The result of `main` (0 for None); 2 after an `AvscError` or a file error, 130 after Ctrl-C, 141 after a closed
         pipe.
     """
     _quieten_libraries()

@@ -27,7 +27,7 @@ class BatchOptions:
 
     Args:
         keep_features: also write NAME.npz (`ConvertedClip.save_features`) beside each video.
-        audio_track, on_stage: as in `Bundle.convert`. `on_stage` ends the batch by an exception that is no `Exception`.
+        audio_track, on_stage: as in `Bundle.convert`. An exception of `on_stage` outside of `Exception` ends the batch.
         provenance: as in `ConvertedClip.save`.
         advance: called with the number of finished steps (see `steps_of`), for a progress bar.
     """
@@ -49,7 +49,7 @@ class BatchResult:
 
     @contextmanager
     def contain(self, clip: Path) -> Iterator[None]:
-        """Record an exception of the block as the error of a clip."""
+        """Record exceptions of the block as the error of the clip."""
         try:
             yield
         except Exception as error:
@@ -62,7 +62,6 @@ class _ReadClip:
 
     job: ClipJob
     features: TargetFeatures
-    notes: tuple[str, ...]
 
 
 def convert_jobs(bundle: Bundle, jobs: Sequence[ClipJob], options: BatchOptions) -> BatchResult:
@@ -92,11 +91,11 @@ def convert_jobs(bundle: Bundle, jobs: Sequence[ClipJob], options: BatchOptions)
 def _read(bundle: Bundle, job: ClipJob, options: BatchOptions, result: BatchResult) -> _ReadClip | None:
     with result.contain(job.clip):
         source = bundle.read(job.clip, audio_track=options.audio_track, on_stage=options.on_stage)
-        clip = _ReadClip(job, bundle.convert_features(source), bundle.notes(source))
-        if clip.notes:
-            result.notes[job.clip] = clip.notes
+        features = bundle.convert_features(source)
+        if notes := bundle.notes(source):
+            result.notes[job.clip] = notes
         options.advance(1)
-        return clip
+        return _ReadClip(job, features)
     options.advance(steps_of(job))
     return None
 

@@ -20,7 +20,7 @@ from avsc_tf.core.config import Config
 from avsc_tf.features.clip import ClipFeatures
 from avsc_tf.features.partial_clip import PartialClip, missing_stream
 from avsc_tf.features.statistics import Statistics
-from avsc_tf.vocoder import NO_VOICE, VOCODERS, Vocoder
+from avsc_tf.vocoder import NO_VOICE, Vocoder
 
 SEPARATE = "separate"  # `Bundle.modalities` of the two baselines side by side
 OnStage = Callable[[str, float], object]
@@ -69,6 +69,13 @@ class Bundle:
         """Whether the networks make a face."""
         return self.modalities != "audio"
 
+    @property
+    def default_vocoder(self) -> Vocoder:
+        """The WaveNet where it is loaded, else Griffin-Lim; "none" without a voice."""
+        if not self.has_voice:
+            return NO_VOICE
+        return "wavenet" if self.sampler is not None else "griffin-lim"
+
     @cached_property
     def _reader(self) -> SourceReader:
         separate = self.modalities == SEPARATE
@@ -97,8 +104,7 @@ class Bundle:
         """
         source = self.read(Path(clip), audio_track=audio_track, on_stage=on_stage)
         features = self.convert_features(source)
-        if vocoder is None:
-            vocoder = NO_VOICE if not self.has_voice else VOCODERS[0 if self.sampler is not None else 1]
+        vocoder = vocoder or self.default_vocoder
         waveform = None
         if self.has_voice:
             (waveform,) = self.synthesise([features], vocoder=vocoder, seed=seed, on_stage=on_stage)

@@ -77,7 +77,7 @@ def embed_watermarks(converted: ConvertedClip, provenance: Provenance) -> Conver
 
 
 def signing_function(converted: ConvertedClip, provenance: Provenance, output: Path) -> Callable[[Path], None]:
-    """Return a function that signs the finished file of a clip, which errors name `output`.
+    """Return a function that signs the finished file of a clip; its errors name `output`.
 
     The path of the consent's evidence is left out.
     """

@@ -81,6 +81,11 @@ def shard_name(stem: str, number: int) -> str:
     return f"{stem}-{number:05d}{SHARD_SUFFIX}"
 
 
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Numbers of records by kind, as programs print them."""
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
 def count_records(shards: Iterable[Shard]) -> dict[str, int]:
     """Records of each stem, for `Manifest.counts`."""
     counts: Counter[str] = Counter()

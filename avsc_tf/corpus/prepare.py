@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from avsc_tf.alignment.pairs import AlignedPair
 from avsc_tf.core.config import Config, save_config
 from avsc_tf.core.consent import read_consent, write_consent
 from avsc_tf.core.errors import AvscError, RecordError
@@ -19,7 +17,7 @@ from avsc_tf.core.files import own_folder
 from avsc_tf.core.notes import note_lines
 from avsc_tf.core.runs import consent_path
 from avsc_tf.core.schema import CLIP, PAIR, SPEAKERS
-from avsc_tf.corpus.clip_tasks import ClipTask, Outcome
+from avsc_tf.corpus.clip_tasks import ClipTask
 from avsc_tf.corpus.corpus_checks import PairChecker, clip_check, unusable_clip
 from avsc_tf.corpus.doctor import ClipCheck, PairCheck, judge
 from avsc_tf.corpus.manifest import (
@@ -31,6 +29,7 @@ from avsc_tf.corpus.manifest import (
     check_files,
     check_shard,
     count_records,
+    counts_text,
     read_manifest,
     remove_stale,
     write_manifest,
@@ -39,28 +38,12 @@ from avsc_tf.corpus.plan import Plan, make_plan
 from avsc_tf.corpus.reader import clip_stem, pair_stem
 from avsc_tf.corpus.report import HTML_NAME, write_report
 from avsc_tf.corpus.stored_clips import FEATURES_DIR_NAME, StoredClips, Take, labels
-from avsc_tf.corpus.workers import in_processes, in_this_process
+from avsc_tf.corpus.values import clip_values, pair_values
+from avsc_tf.corpus.workers import Workforce
 from avsc_tf.corpus.writer import ShardWriter
-from avsc_tf.features.appearance import computes_bfloat16
-from avsc_tf.features.clip import ClipFeatures
+from avsc_tf.features.appearance import vgg_notes
 from avsc_tf.features.statistics import Statistics, StatisticsFitter
 from avsc_tf.media.clips import SPLITS
-
-
-@dataclass(frozen=True)
-class Workforce:
-    """Who computes the features: this process (0 workers), processes of this machine, or a Ray cluster."""
-
-    workers: int = 0
-    ray_address: str | None = None
-
-    def outcomes(self, tasks: Sequence[ClipTask]) -> Iterator[tuple[int, Outcome]]:
-        """Number and outcome of each task, as they are done; the same bytes whoever computes them."""
-        if self.ray_address is not None:
-            from avsc_tf.corpus.ray_cluster import on_ray
-
-            return on_ray(tasks, address=self.ray_address)
-        return in_processes(tasks, workers=self.workers) if self.workers else in_this_process(tasks)
 
 
 def prepare(
@@ -73,21 +56,18 @@ def prepare(
     skip_bad: bool = False,
     workforce: Workforce | None = None,
 ) -> Manifest:
-    """Make (or leave, where everything is in place) the records of two speakers.
+    """Prepare the records of two speakers; finished records with the same inputs are left as they are.
 
-    Features are kept under `out_dir/features` by the content of each clip and the settings, so an interrupted or
-    changed preparation computes no clip twice. The manifest is written last: records without one are unfinished.
-    `out_dir/report.html` says of every take and pair how good it is, also where the preparation ends with an error.
-    The target's consent record (`target_dir/consent.yaml`) is laid beside the records, for training to go by.
+    Features are stored in `out_dir/features` by the content of each clip and the settings, so an interrupted or changed
+    preparation computes no clip twice. The manifest is written last: records without one are unfinished.
+    `out_dir/report.html` reports the quality of every clip and pair, also if the preparation ends with an error. The
+    target's consent record (`target_dir/consent.yaml`) is copied beside the records.
 
     Args:
-        config: settings of the records.
         source_dir, target_dir: clip folders (see `media.clips`); pairs are clips of the same name.
-        out_dir: made if need be.
         progress: print notes and a bar with the time left for every stage.
-        skip_bad: leave out clips and pairs that cannot be used, and name them, instead of ending with an error once
-            all of them are known.
-        workforce: who computes the features; by default this process.
+        skip_bad: leave out and name unusable clips and pairs instead of ending with an error after all are checked.
+        workforce: where the features are computed; by default in this process.
 
     Raises:
         MediaError, FaceError: a clip cannot be used.
@@ -133,7 +113,7 @@ class _Preparation:
         inputs, unreadable = self.stored.digest_files(self._bar("checking", self.stored.takes()))
         done = self._up_to_date(inputs)
         if done is not None:
-            self._note(f"{self.out_dir}: everything is in place ({_counts_text(done.counts)}); nothing to do.")
+            self._note(f"{self.out_dir}: everything is in place ({counts_text(done.counts)}); nothing to do.")
             return done
         for take, error in unreadable:
             self._leave_out(take, error)
@@ -148,7 +128,7 @@ class _Preparation:
         return self._write_records(statistics, checker, without=errors.keys(), inputs=inputs)
 
     def _up_to_date(self, inputs: str) -> Manifest | None:
-        """The manifest in place, if every byte it names is whole, and of these clips and settings."""
+        """The existing manifest, if its files are complete and it has these clips and settings."""
         if not (self.out_dir / MANIFEST_NAME).is_file():
             return None
         try:
@@ -164,13 +144,14 @@ class _Preparation:
         return manifest if same and whole else None
 
     def _compute_features(self) -> None:
-        """Store the features of every clip; those that cannot be used leave the plan, and are all known at the end."""
+        """Store the features of every clip; unusable clips leave the plan."""
         takes = self.stored.takes()
         missing = self.stored.missing(self._bar("in place", takes))
         n_missing = sum(map(len, missing))
         self._note(f"features: {len(takes) - n_missing} clips in place, {n_missing} to compute")
         if missing:
-            self._note_vgg()
+            for note in vgg_notes(self.config.face):
+                self._note(f"features: {note}")
         outcomes = self.workforce.outcomes([ClipTask(same[0][1], self.config) for same in missing])
         failed: dict[int, AvscError] = {}
         for number, outcome in self._bar("features", outcomes, total=len(missing)):
@@ -181,13 +162,6 @@ class _Preparation:
         for number in sorted(failed):
             for take in missing[number]:
                 self._leave_out(take, failed[number])
-
-    def _note_vgg(self) -> None:
-        face = self.config.face
-        if face.vgg_weights == "untrained":
-            self._note("features: VGG-19 has untrained (He-initialised) weights, as face.vgg_weights asks")
-        if face.vgg_dtype == "bfloat16" and computes_bfloat16() is False:
-            self._note("features: this processor has no bfloat16 arithmetic; face.vgg_dtype=float32 may be faster here")
 
     def _leave_out(self, take: Take, error: AvscError) -> None:
         self.problems.append(error)
@@ -222,7 +196,7 @@ class _Preparation:
         return fitter.finish()
 
     def _check_pairs(self, checker: PairChecker) -> dict[str, AvscError]:
-        """Compare and align every pair, to know before anything is written which are none."""
+        """Compare and align every pair before anything is written."""
         self.pair_checks, errors = checker.check(self._bar)
         self.problems += errors.values()
         return errors
@@ -246,7 +220,7 @@ class _Preparation:
         )
 
     def _end_on_problems(self) -> None:
-        """Raise what was found, or say what is left out."""
+        """Raise the first problem, or print what is left out."""
         if not self.problems:
             return
         if self.skip_bad:
@@ -319,33 +293,8 @@ class _Preparation:
     def _summarise(self, manifest: Manifest) -> None:
         paired = set(self.plan.pairs)
         alone = sum(clip.utterance not in paired for _, clip in self.stored.takes())
-        self._note(f"{self.out_dir}: {_counts_text(manifest.counts)}")
+        self._note(f"{self.out_dir}: {counts_text(manifest.counts)}")
         if alone:
             self._note(f"{alone} clips have no partner: they are in their speaker's records, and in no pair")
         if self.problems:
             self._note(f"{len(self.problems)} left out as unusable; {MANIFEST_NAME} names them")
-
-
-def pair_values(pair: AlignedPair) -> dict[str, Any]:
-    """An aligned pair as schema.PAIR stores it, without its labels."""
-    return {
-        "source_mel": pair.source_mel.astype(np.float32),
-        "source_facial": pair.source_facial.astype(np.float16),
-        "target_mel": pair.target_mel.astype(np.float32),
-        "target_facial": pair.target_facial.astype(np.float16),
-        "path": pair.path,
-        "cost": np.float32(pair.cost),
-    }
-
-
-def clip_values(features: ClipFeatures) -> dict[str, Any]:
-    """The features of a clip as schema.CLIP stores them, without its labels."""
-    values = {name: getattr(features, name) for name in ("mel", "keypoints", "vgg", "frames", "waveform")}
-    crop = features.crop
-    if crop is None:
-        raise ValueError("features of a clip that was read have its crop path")
-    return {**values, "crop_centres": crop.centres, "crop_side": crop.side, "frame_size": crop.frame_size}
-
-
-def _counts_text(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts.items())

@@ -160,3 +160,19 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """Place where features are computed: this process (0 workers), processes of this machine, or a Ray cluster."""
+
+    workers: int = 0
+    ray_address: str | None = None
+
+    def outcomes(self, tasks: Sequence[ClipTask]) -> Iterator[tuple[int, Outcome]]:
+        """Yield number and outcome of each task as they finish; the place does not change the bytes."""
+        if self.ray_address is not None:
+            from avsc_tf.corpus.ray_cluster import on_ray
+
+            return on_ray(tasks, address=self.ray_address)
+        return in_processes(tasks, workers=self.workers) if self.workers else in_this_process(tasks)

@@ -27,7 +27,7 @@ FILE_NAME = "drift.json"
 MIN_SEEN_SHARE = 0.5  # of the frames with a face
 
 
-def report_drift(videos: Sequence[Path], config: Path, out: Path) -> str:
+def report_drift(videos: Sequence[Path], config: str | Path, out: Path) -> str:
     """Measure each video and write OUT/drift.json.
 
     The canonical projections come from the video itself, fitted at the lag at which sound and lips share most: they say

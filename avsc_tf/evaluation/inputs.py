@@ -43,7 +43,7 @@ def evaluate(
     versus: Sequence[Path] | None = None,
     vocoder: Vocoder = "wavenet",
     seed: int = 0,
-    config: Path,
+    config: str | Path = "paper",
 ) -> str:
     """Evaluate what is named and tell the headlines.
 

@@ -161,6 +161,16 @@ def computes_bfloat16() -> bool | None:
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
 
 
+def vgg_notes(face: FaceConfig) -> list[str]:
+    """Remarks on the settings of VGG-19 for the user."""
+    notes = []
+    if face.vgg_weights == "untrained":
+        notes.append("VGG-19 has untrained (He-initialised) weights, as face.vgg_weights asks")
+    if face.vgg_dtype == "bfloat16" and computes_bfloat16() is False:
+        notes.append("this processor has no bfloat16 arithmetic; face.vgg_dtype=float32 may be faster here")
+    return notes
+
+
 def even_batches(n: int, largest: int) -> list[slice]:
     """The fewest slices of `n` items of at most `largest` each; their lengths differ by at most one."""
     n_batches = -(-n // largest)
@@ -206,7 +216,11 @@ def _trained_vgg19(face: FaceConfig) -> Any:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Load weights of the whole VGG-19 from a file. Raises ConfigError."""
+    """Load the weights of the whole VGG-19 from a file.
+
+    Raises:
+        ConfigError: the file is missing or has other weights.
+    """
     if not path.is_file():
         raise ConfigError(
             f"face.vgg_weights={path}: no such file. Name a VGG-19 weights file, `imagenet`, or `untrained`."

@@ -58,3 +58,8 @@ def test_a_clip_plays_in_a_notebook(clip, tmp_path: Path, monkeypatch) -> None:
     assert len(list(read_frames(tmp_path / "a.mp4", fps=25))) == 5 and has_sound(tmp_path / "a.mp4")
     monkeypatch.setattr(notebook, "MAX_EMBEDDED_BYTES", 100)
     assert "save it with" in clip._repr_html_()
+
+
+def test_an_evaluation_takes_paths_as_text(tmp_path: Path) -> None:
+    with pytest.raises(avsc.AvscError, match=r"nowhere: no such run folder"):
+        avsc.evaluate(str(tmp_path / "out"), bundle=str(tmp_path / "nowhere"), records=str(tmp_path))

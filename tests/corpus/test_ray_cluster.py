@@ -14,9 +14,9 @@ import pytest
 from avsc_tf.core.config import Config, load_config
 from avsc_tf.core.errors import RecordError
 from avsc_tf.corpus.clip_tasks import ClipTask
-from avsc_tf.corpus.prepare import Workforce, prepare
+from avsc_tf.corpus.prepare import prepare
 from avsc_tf.corpus.ray_cluster import on_ray
-from avsc_tf.corpus.workers import in_this_process
+from avsc_tf.corpus.workers import Workforce, in_this_process
 from avsc_tf.demo.speakers.corpus import make_grid_corpus
 from avsc_tf.media.clips import find_clips
 

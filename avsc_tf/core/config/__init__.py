@@ -111,7 +111,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, its includes and `section.key=value` overrides.
 
     Args:
-        path: a file, or the name of a shipped one: "demo", "paper", "grid", ...
+        path: a YAML file, or the name of a shipped one, for example "demo" or "paper".
 
     Raises:
         ConfigError: missing file, no mapping, unknown key, wrong type, contradicting values.
